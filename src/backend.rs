@@ -1,0 +1,141 @@
+//! The seam between the pipeline and the operating system: file operations as values.
+//!
+//! An [`Operation`] owns its paths and bytes, so an engine may carry it out at once or hand it to
+//! the kernel in a batch. A worker pushes operations into its own [`FileQueue`] and finishes them
+//! together. Paths are relative to one of two open directories, the cache and the project, which
+//! keeps the kernel's path walks short and absolute paths out of every value.
+
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::{Error, Result};
+
+mod place;
+mod threads;
+
+pub use place::{LinkMode, Placement, PlacementMode};
+pub use threads::FileQueue;
+
+/// Which of the two open directories a path is relative to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    Cache,
+    Project,
+}
+
+/// A path below one of the two bases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    pub base: Base,
+    pub path: CString,
+}
+
+impl At {
+    /// `None` where the path holds a NUL byte, which no path can.
+    pub fn new(base: Base, path: impl Into<Vec<u8>>) -> Option<Self> {
+        CString::new(path).ok().map(|path| Self { base, path })
+    }
+}
+
+/// One change to the file system. Modes are what is asked for; the kernel applies the umask.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Makes a directory and those above it that are missing; one that is there is kept.
+    MakeDirectory { at: At, mode: u32 },
+    /// Makes a file that must not exist yet and writes all of it.
+    WriteFile { at: At, mode: u32, bytes: Bytes },
+    /// Puts a file of the cache into the project. `mode` is given to copies and clones; a hard
+    /// link keeps that of its inode.
+    PlaceFile { source: At, target: At, mode: u32, placement: Placement },
+    /// Makes a symbolic link at a path that must not exist yet.
+    MakeSymlink { target: CString, at: At },
+    /// Publishes a finished directory or file; fails where the new name is taken by a directory
+    /// that is not empty.
+    Rename { from: At, to: At },
+}
+
+/// The first operation of a queue that failed, and why.
+#[derive(Debug)]
+pub struct Failure {
+    pub operation: Operation,
+    pub source: io::Error,
+}
+
+/// The two open directories that operations are relative to.
+#[derive(Clone, Debug)]
+pub struct Bases {
+    cache: Arc<BaseDirectory>,
+    project: Arc<BaseDirectory>,
+}
+
+#[derive(Debug)]
+struct BaseDirectory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Bases {
+    pub fn open(cache: &Path, project: &Path) -> Result<Self> {
+        Ok(Self { cache: open_base(cache)?, project: open_base(project)? })
+    }
+
+    pub fn fd(&self, base: Base) -> &OwnedFd {
+        &self.base(base).fd
+    }
+
+    /// The whole path, for messages.
+    pub fn path(&self, at: &At) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        self.base(at.base).path.join(std::ffi::OsStr::from_bytes(at.path.to_bytes()))
+    }
+
+    fn base(&self, base: Base) -> &BaseDirectory {
+        match base {
+            Base::Cache => &self.cache,
+            Base::Project => &self.project,
+        }
+    }
+
+    /// Turns a failed operation into an error that names what was being done to which path.
+    pub fn error(&self, failure: Failure) -> Error {
+        let Failure { operation, source } = failure;
+        let (doing, at) = match &operation {
+            Operation::MakeDirectory { at, .. } => ("make directory", at),
+            Operation::WriteFile { at, .. } => ("write", at),
+            Operation::MakeSymlink { at, .. } => ("make symbolic link", at),
+            Operation::Rename { to, .. } => ("publish", to),
+            Operation::PlaceFile { source: from, target, .. } => {
+                let doing = format!("place `{}` at", self.path(from).display());
+                return Error::io(&doing, self.path(target), source);
+            }
+        };
+        Error::io(doing, self.path(at), source)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}: {}", self.operation, self.source)
+    }
+}
+
+fn open_base(path: &Path) -> Result<Arc<BaseDirectory>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| Error::io("open directory", path, errno.into()))?;
+    Ok(Arc::new(BaseDirectory { fd, path: path.to_owned() }))
+}
+
+/// The parent of a relative path, without its slash; `None` for a single component.
+fn parent(path: &CStr) -> Option<CString> {
+    let bytes = path.to_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/')?;
+    CString::new(&bytes[..slash]).ok()
+}

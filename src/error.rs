@@ -1,0 +1,177 @@
+//! The one error type: a stable code, what was being done to what, the cause, and the remedy.
+//!
+//! Codes are npm's where npm has one, so that a script that greps for `EINTEGRITY` goes on working.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A stable name for a kind of failure, printed as `error: CODE: ...` and in `--json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The authentication that a registry wants is missing or refused (npm: `E401`, `E403`).
+    Authentication,
+    /// A package that has to be installed is not for this platform (npm: `EBADPLATFORM`).
+    BadPlatform,
+    /// `engines` does not match and `engine-strict` is set (npm: `EBADENGINE`).
+    BadEngine,
+    /// The cache directory cannot be used.
+    Cache,
+    /// A setting in `.npmrc`, the environment or an option cannot be understood.
+    Config,
+    /// A file operation failed (npm reports the bare errno).
+    Io,
+    /// A tarball is not what the lockfile's `integrity` says (npm: `EINTEGRITY`).
+    Integrity,
+    /// A JSON file cannot be parsed (npm: `EJSONPARSE`).
+    JsonParse,
+    /// The lockfile names something that could leave its place, or cannot be understood.
+    LockfileInvalid,
+    /// The lockfile's version is not one that is installed (npm: `ELOCKFILEVERSION`).
+    LockfileVersion,
+    /// A request failed after all its retries (npm reports the bare errno).
+    Network,
+    /// The registry answered that it has no such tarball (npm: `E404`).
+    NotFound,
+    /// A tarball holds something that must not be extracted, or exceeds a limit.
+    Tarball,
+    /// The lockfile asks for a source that is not installed: git, or a tarball at another host.
+    UnsupportedSource,
+    /// The lockfile is missing or does not agree with package.json, or the command line is wrong
+    /// (npm: `EUSAGE`).
+    Usage,
+}
+
+impl Code {
+    pub const ALL: [Code; 15] = [
+        Code::Authentication,
+        Code::BadPlatform,
+        Code::BadEngine,
+        Code::Cache,
+        Code::Config,
+        Code::Io,
+        Code::Integrity,
+        Code::JsonParse,
+        Code::LockfileInvalid,
+        Code::LockfileVersion,
+        Code::Network,
+        Code::NotFound,
+        Code::Tarball,
+        Code::UnsupportedSource,
+        Code::Usage,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::Authentication => "EAUTH",
+            Code::BadPlatform => "EBADPLATFORM",
+            Code::BadEngine => "EBADENGINE",
+            Code::Cache => "ECACHE",
+            Code::Config => "ECONFIG",
+            Code::Io => "EIO",
+            Code::Integrity => "EINTEGRITY",
+            Code::JsonParse => "EJSONPARSE",
+            Code::LockfileInvalid => "ELOCKFILE",
+            Code::LockfileVersion => "ELOCKFILEVERSION",
+            Code::Network => "ENETWORK",
+            Code::NotFound => "E404",
+            Code::Tarball => "ETARBALL",
+            Code::UnsupportedSource => "EUNSUPPORTEDSOURCE",
+            Code::Usage => "EUSAGE",
+        }
+    }
+}
+
+/// A failure that a person can act on. The cause is a source, never pasted into the text.
+pub struct Error {
+    // Boxed, so that a `Result` on the hot paths stays one pointer wide.
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    code: Code,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// `message` says what was being done, to which path or address: lower case, no full stop.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let inner = Inner { code, message: message.into(), hint: None, source: None };
+        Self { inner: Box::new(inner) }
+    }
+
+    /// A failed system call: `doing` is a verb phrase such as "open".
+    pub fn io(doing: &str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::new(Code::Io, format!("failed to {doing} `{}`", path.as_ref().display()))
+            .with_source(source)
+    }
+
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// What the reader can do about it; a whole sentence without its full stop.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.inner.hint = Some(hint.into());
+        self
+    }
+
+    pub fn code(&self) -> Code {
+        self.inner.code
+    }
+
+    pub fn hint(&self) -> Option<&str> {
+        self.inner.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.inner.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code().as_str(), self.inner.message)?;
+        let mut cause = self.source();
+        while let Some(source) = cause {
+            write!(formatter, ": {source}")?;
+            cause = source.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_unique() {
+        let names: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn debug_shows_the_whole_chain() {
+        let cause = io::Error::other("disk on fire");
+        let error = Error::io("open", "a/b", cause);
+        assert_eq!(format!("{error:?}"), "EIO: failed to open `a/b`: disk on fire");
+    }
+}

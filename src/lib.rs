@@ -1,0 +1,8 @@
+//! ringstall puts on disk exactly the tree that `npm ci` makes from the same lockfile.
+//!
+//! The stages are values in, values out: [`config`] and [`lockfile`] are read, [`plan`] decides
+//! what has to be done, and [`install`] alone knows the order in which it is carried out.
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod error;
