@@ -1,0 +1,71 @@
+//! The order in which npm sorts paths and keys: JavaScript's `localeCompare` in English.
+//!
+//! Names of packages are ASCII, so the table covers ASCII; what lies beyond sorts by code point
+//! after it. Source: Unicode Collation Algorithm, root table (CLDR).
+
+use std::cmp::Ordering;
+
+/// Compares as `a.localeCompare(b, 'en')`: by letters first, then lower case before upper case.
+pub fn locale_compare(first: &str, second: &str) -> Ordering {
+    let by_letter = first.chars().map(weight).cmp(second.chars().map(weight));
+    // The case decides only where nothing else does.
+    by_letter.then_with(|| {
+        let case = |text: &str| text.chars().map(char::is_uppercase).collect::<Vec<_>>();
+        case(first).cmp(&case(second))
+    })
+}
+
+fn weight(character: char) -> u32 {
+    let lower = character.to_ascii_lowercase();
+    match ORDER.iter().position(|known| *known == lower as u32) {
+        Some(place) => u32::try_from(place).unwrap_or(u32::MAX),
+        None => lower as u32 + ORDER.len() as u32,
+    }
+}
+
+/// Printable ASCII in collation order; letters in lower case.
+const ORDER: [u32; 69] = {
+    let text = b" _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut order = [0; 69];
+    let mut index = 0;
+    while index < text.len() {
+        order[index] = text[index] as u32;
+        index += 1;
+    }
+    order
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_locale_compare() {
+        // As `node -e` sorted them with localeCompare(b, 'en').
+        let sorted = [
+            "_a",
+            "-a",
+            "@al/ias",
+            "@b/c",
+            "1",
+            "2",
+            "a",
+            "A",
+            "a_b",
+            "a-b",
+            "a.b",
+            "a/b",
+            "a1",
+            "ab",
+            "B",
+            "JSONStream",
+            "jsonstreams",
+            "semver",
+            "z",
+        ];
+        let mut shuffled = sorted;
+        shuffled.reverse();
+        shuffled.sort_by(|first, second| locale_compare(first, second));
+        assert_eq!(shuffled, sorted);
+    }
+}

@@ -1,0 +1,186 @@
+//! The edges of the graph: which they are, where they lead, and whether they are satisfied.
+
+use std::borrow::Cow;
+
+use super::{Edge, EdgeKind, EdgeProblem, Graph, NodeId};
+use crate::manifest::Manifest;
+use crate::overrides::Overrides;
+use crate::project::Project;
+use crate::specifier::{Specifier, resolve_path};
+
+impl<'p> Graph<'p> {
+    pub(super) fn add_edges(&mut self, project: &'p Project<'p>, with_peers: bool) {
+        for id in self.ids() {
+            if self.node(id).link_target.is_some() {
+                continue;
+            }
+            let is_top = self.node(id).parent.is_none();
+            let workspaces = if id == Self::ROOT { &project.workspaces[..] } else { &[] };
+            let mut edges = declared_edges(self.node(id).manifest, is_top, with_peers);
+            for workspace in workspaces {
+                edges.retain(|edge| edge.name != workspace.name);
+                edges.push(Edge {
+                    name: &workspace.name,
+                    specifier: Cow::Owned(format!("file:{}", workspace.path)),
+                    kind: EdgeKind::Workspace,
+                    to: None,
+                    problem: None,
+                });
+            }
+            for (place, edge) in edges.iter_mut().enumerate() {
+                edge.to = self.resolve(id, edge.name);
+                if let Some(to) = edge.to {
+                    self.node_mut(to).dependents.push((id, place));
+                }
+            }
+            self.node_mut(id).edges = edges;
+        }
+        self.parse_specifiers();
+        self.place_overrides();
+        for id in self.ids() {
+            for place in 0..self.node(id).edges.len() {
+                let problem = self.problem(id, &self.node(id).edges[place]);
+                self.node_mut(id).edges[place].problem = problem;
+            }
+        }
+    }
+
+    fn parse_specifiers(&mut self) {
+        let mut specifiers = std::mem::take(&mut self.specifiers);
+        for edge in self.nodes.iter().flat_map(|node| &node.edges) {
+            if let Cow::Borrowed(text) = edge.specifier {
+                specifiers.entry(text).or_insert_with(|| Specifier::parse(text));
+            }
+        }
+        self.specifiers = specifiers;
+    }
+
+    /// Passes the rules of `overrides` along the edges, from the root to all it reaches.
+    fn place_overrides(&mut self) {
+        let Some(overrides) = self.overrides else { return };
+        self.node_mut(Self::ROOT).override_place = Some(Overrides::TOP);
+        let mut queue = vec![Self::ROOT];
+        while let Some(id) = queue.pop() {
+            let Some(place) = self.node(id).override_place else { continue };
+            for index in 0..self.node(id).edges.len() {
+                let edge = &self.node(id).edges[index];
+                let Some(to) = edge.to.map(|to| self.target(to)) else { continue };
+                let specifier = Specifier::parse(&edge.specifier);
+                let rule = overrides.for_edge(place, edge.name, &specifier);
+                let now = match self.node(to).override_place {
+                    None => rule,
+                    Some(before) => overrides.join(before, rule),
+                };
+                if self.node(to).override_place != Some(now) {
+                    self.node_mut(to).override_place = Some(now);
+                    queue.push(to);
+                }
+            }
+        }
+    }
+
+    fn problem(&self, from: NodeId, edge: &Edge<'p>) -> Option<EdgeProblem> {
+        let Some(to) = edge.to else {
+            return (!edge.kind.is_optional()).then_some(EdgeProblem::Missing);
+        };
+        let is_local_peer = edge.kind.is_peer()
+            && self.node(to).parent == Some(from)
+            && self.node(from).parent.is_some();
+        (is_local_peer || !self.is_satisfied_by(from, edge, to)).then_some(EdgeProblem::Invalid)
+    }
+
+    /// Whether `child` is what the edge asks for, overrides included (edge.js, `satisfiedBy`).
+    pub fn is_satisfied_by(&self, from: NodeId, edge: &Edge<'p>, child: NodeId) -> bool {
+        let parsed;
+        let specifier = match self.specifiers.get(&*edge.specifier) {
+            Some(specifier) => specifier,
+            None => {
+                parsed = Specifier::parse(&edge.specifier);
+                &parsed
+            }
+        };
+        let is_raw_satisfied = || {
+            let accepted = self.node(from).manifest.accept_dependencies.find(edge.name);
+            self.is_valid(from, child, specifier)
+                || accepted.is_some_and(|more| self.is_valid(from, child, &Specifier::parse(more)))
+        };
+        let child_entry = self.node(child).entry;
+        let demand = self
+            .node(from)
+            .override_place
+            .zip(self.overrides)
+            .filter(|_| !child_entry.in_bundle.0 && !child_entry.has_shrinkwrap.0)
+            .and_then(|(place, overrides)| {
+                let rule = overrides.for_edge(place, edge.name, specifier);
+                overrides.demand(rule, edge.name)
+            });
+        let Some(demand) = demand else { return is_raw_satisfied() };
+        // Paths in overrides are relative to the root.
+        self.is_valid(Self::ROOT, child, &Specifier::parse(demand.specifier))
+            || (is_raw_satisfied()
+                && !self.is_valid(from, child, &Specifier::parse(demand.key_specifier)))
+    }
+
+    fn is_valid(&self, from: NodeId, child: NodeId, specifier: &Specifier<'_>) -> bool {
+        let version = self.node(self.target(child)).version.as_ref();
+        if let Some(answer) = specifier.accepts(version) {
+            return answer;
+        }
+        let resolved = self.node(child).entry.resolved.get();
+        let below_from = |path: &str| {
+            // Only relations between paths matter here, so the root stands for itself.
+            resolve_path(&resolve_path("/root".as_ref(), self.node(from).path.as_str()), path)
+        };
+        let below_root = |path: &str| resolve_path("/root".as_ref(), path);
+        match specifier {
+            Specifier::Alias(_, inner) => self.is_valid(from, child, inner),
+            Specifier::Directory(path) => self.node(child).link_target.is_some_and(|target| {
+                below_root(self.node(target).path.as_str()) == below_from(path)
+            }),
+            Specifier::File(path) => resolved
+                .and_then(|resolved| resolved.strip_prefix("file:"))
+                .is_some_and(|resolved| below_root(resolved) == below_from(path)),
+            Specifier::Remote(address) => resolved == Some(address),
+            // The commit behind a branch cannot be known here; the source must be git, or the
+            // tarball of a git host.
+            Specifier::Git(_) => resolved.is_some_and(|resolved| {
+                resolved.starts_with("git") || resolved.starts_with("https:")
+            }),
+            Specifier::Any | Specifier::Range(_) | Specifier::Tag(_) => true,
+        }
+    }
+}
+
+/// The edges that a manifest declares; a later kind replaces an earlier one of the same name, in
+/// npm's order (node.js, `_loadDeps`).
+fn declared_edges<'p>(manifest: &'p Manifest<'p>, is_top: bool, with_peers: bool) -> Vec<Edge<'p>> {
+    let mut edges: Vec<Edge<'p>> = Vec::new();
+    let mut add = |name: &'p str, specifier: &'p str, kind: EdgeKind| {
+        let edge =
+            Edge { name, specifier: Cow::Borrowed(specifier), kind, to: None, problem: None };
+        match edges.iter_mut().find(|earlier| earlier.name == name) {
+            Some(earlier) => *earlier = edge,
+            None => edges.push(edge),
+        }
+    };
+    if with_peers && !manifest.peer_dependencies.is_empty() {
+        let optional = manifest.optional_peers();
+        for (name, specifier) in manifest.peer_dependencies.pairs() {
+            let is_optional = optional.iter().any(|peer| peer == name);
+            let kind = if is_optional { EdgeKind::PeerOptional } else { EdgeKind::Peer };
+            add(name, specifier, kind);
+        }
+    }
+    for (name, specifier) in manifest.dependencies.pairs() {
+        add(name, specifier, EdgeKind::Production);
+    }
+    for (name, specifier) in manifest.optional_dependencies.pairs() {
+        add(name, specifier, EdgeKind::Optional);
+    }
+    if is_top {
+        for (name, specifier) in manifest.dev_dependencies.pairs() {
+            add(name, specifier, EdgeKind::Development);
+        }
+    }
+    edges
+}

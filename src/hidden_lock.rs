@@ -1,0 +1,220 @@
+//! `node_modules/.package-lock.json`: what npm leaves behind to know the tree again, and what
+//! other tools read to see whether it has changed.
+//!
+//! It holds the lockfile's entries of all that was installed, with the flags computed anew, and
+//! without the root. Sources: @npmcli/arborist 9 lib/shrinkwrap.js (`metaFromNode`, `commit`),
+//! json-stringify-nice 1.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::bins::bins_of;
+use crate::collate::locale_compare;
+use crate::graph::{Graph, Node, NodeId};
+use crate::json::Bundle;
+use crate::manifest::Manifest;
+
+/// Where it lies, relative to the project's root.
+pub const HIDDEN_LOCK_PATH: &str = "node_modules/.package-lock.json";
+
+/// The hidden lockfile of the given nodes.
+pub fn hidden_lock(graph: &Graph<'_>, nodes: impl Iterator<Item = NodeId>) -> String {
+    let root = graph.node(Graph::ROOT);
+    let mut nodes: Vec<_> = nodes.collect();
+    let path = |id: &NodeId| graph.node(*id).path.as_str();
+    nodes.sort_by(|first, second| locale_compare(path(first), path(second)));
+
+    let mut text = String::from("{\n");
+    let name = root.manifest.name.get().or(root.entry.name.get());
+    for (key, value) in [("name", name), ("version", root.manifest.version.get())] {
+        if let Some(value) = value {
+            text.push_str(&format!("  \"{key}\": {},\n", quoted(value)));
+        }
+    }
+    text.push_str("  \"lockfileVersion\": 3,\n  \"requires\": true,\n  \"packages\": {");
+    for (place, id) in nodes.iter().enumerate() {
+        text.push_str(if place == 0 { "\n    " } else { ",\n    " });
+        text.push_str(&quoted(path(id)));
+        text.push_str(": ");
+        write_entry(&mut text, fields(graph, *id));
+    }
+    text.push_str(if nodes.is_empty() { "}\n}\n" } else { "\n  }\n}\n" });
+    text
+}
+
+/// A field of an entry: its key and its value as JSON text.
+type Field<'f> = (&'static str, Cow<'f, str>);
+
+fn write_entry(text: &mut String, mut fields: Vec<Field<'_>>) {
+    fields.sort_by(|first, second| compare_fields(first, second));
+    text.push('{');
+    for (place, (key, value)) in fields.iter().enumerate() {
+        text.push_str(if place == 0 { "\n      \"" } else { ",\n      \"" });
+        text.push_str(key);
+        text.push_str("\": ");
+        text.push_str(value);
+    }
+    text.push_str(if fields.is_empty() { "}" } else { "\n    }" });
+}
+
+/// npm's order: objects after all else, some keys before the others, then by the alphabet.
+fn compare_fields(first: &Field<'_>, second: &Field<'_>) -> Ordering {
+    const FIRST_KEYS: [&str; 5] = ["name", "version", "resolved", "integrity", "dependencies"];
+    let is_object = |field: &Field<'_>| field.1.starts_with('{');
+    let rank = |field: &Field<'_>| {
+        FIRST_KEYS.iter().position(|key| *key == field.0).unwrap_or(FIRST_KEYS.len())
+    };
+    is_object(first)
+        .cmp(&is_object(second))
+        .then_with(|| rank(first).cmp(&rank(second)))
+        .then_with(|| locale_compare(first.0, second.0))
+}
+
+fn fields<'f>(graph: &'f Graph<'_>, id: NodeId) -> Vec<Field<'f>> {
+    let node = graph.node(id);
+    if let Some(target) = node.link_target {
+        let target = graph.node(target).path.as_str();
+        return vec![("resolved", quoted(target).into()), ("link", "true".into())];
+    }
+    let manifest = node.manifest;
+    let mut fields = Vec::with_capacity(12);
+    if let Some(name) = manifest.name.get().filter(|name| *name != node.path.name()) {
+        fields.push(("name", quoted(name).into()));
+    }
+    push_text(&mut fields, "version", manifest.version.get());
+    push_text(&mut fields, "resolved", node.entry.resolved.get());
+    let integrity = node.entry.integrity.get().filter(|_| !node.entry.in_bundle.0);
+    push_text(&mut fields, "integrity", integrity);
+    push_dependencies(&mut fields, node);
+    push_lists(&mut fields, manifest);
+    push_raw(&mut fields, "deprecated", manifest.deprecated);
+    push_raw(&mut fields, "engines", manifest.engines);
+    push_raw(&mut fields, "peerDependenciesMeta", manifest.peer_dependencies_meta);
+    push_raw(&mut fields, "workspaces", manifest.workspaces);
+    push_funding(&mut fields, manifest.funding);
+    push_license(&mut fields, manifest.license);
+    push_bin(&mut fields, node);
+    push_flags(&mut fields, node);
+    fields
+}
+
+fn push_text(fields: &mut Vec<Field<'_>>, key: &'static str, value: Option<&str>) {
+    if let Some(value) = value {
+        fields.push((key, quoted(value).into()));
+    }
+}
+
+fn push_raw<'f>(fields: &mut Vec<Field<'f>>, key: &'static str, value: Option<&'f RawValue>) {
+    // npm leaves out what is false in JavaScript, and empty objects and lists.
+    const NOTHING: [&str; 7] = ["null", "false", "0", "\"\"", "{}", "[]", "-0"];
+    if let Some(value) = value.map(RawValue::get).filter(|text| !NOTHING.contains(text)) {
+        fields.push((key, value.into()));
+    }
+}
+
+fn push_dependencies(fields: &mut Vec<Field<'_>>, node: &Node<'_>) {
+    let manifest = node.manifest;
+    let optional = &manifest.optional_dependencies;
+    let required = manifest.dependencies.pairs().filter(|(name, _)| optional.find(name).is_none());
+    push_pairs(fields, "dependencies", required);
+    push_pairs(fields, "optionalDependencies", optional.pairs());
+    push_pairs(fields, "peerDependencies", manifest.peer_dependencies.pairs());
+    push_pairs(fields, "acceptDependencies", manifest.accept_dependencies.pairs());
+    if node.parent.is_none() {
+        push_pairs(fields, "devDependencies", manifest.dev_dependencies.pairs());
+    }
+}
+
+fn push_pairs<'v>(
+    fields: &mut Vec<Field<'_>>,
+    key: &'static str,
+    pairs: impl Iterator<Item = (&'v str, &'v str)>,
+) {
+    let mut pairs: Vec<_> = pairs.collect();
+    if pairs.is_empty() {
+        return;
+    }
+    pairs.sort_by(|first, second| locale_compare(first.0, second.0));
+    let lines: Vec<_> = pairs
+        .into_iter()
+        .map(|(name, value)| format!("        {}: {}", quoted(name), quoted(value)))
+        .collect();
+    fields.push((key, format!("{{\n{}\n      }}", lines.join(",\n")).into()));
+}
+
+fn push_lists(fields: &mut Vec<Field<'_>>, manifest: &Manifest<'_>) {
+    for (key, list) in [("os", &manifest.os), ("cpu", &manifest.cpu), ("libc", &manifest.libc)] {
+        push_list(fields, key, list.iter().map(AsRef::as_ref));
+    }
+    match &manifest.bundle_dependencies {
+        Bundle::Nothing => {}
+        Bundle::All => {
+            let names = manifest.dependencies.pairs().map(|(name, _)| name);
+            push_list(fields, "bundleDependencies", names);
+        }
+        Bundle::Names(names) => {
+            push_list(fields, "bundleDependencies", names.iter().map(AsRef::as_ref));
+        }
+    }
+}
+
+fn push_list<'v>(
+    fields: &mut Vec<Field<'_>>,
+    key: &'static str,
+    items: impl Iterator<Item = &'v str>,
+) {
+    let items: Vec<_> = items.map(|item| format!("        {}", quoted(item))).collect();
+    if !items.is_empty() {
+        fields.push((key, format!("[\n{}\n      ]", items.join(",\n")).into()));
+    }
+}
+
+/// A string is an address.
+fn push_funding<'f>(fields: &mut Vec<Field<'f>>, funding: Option<&'f RawValue>) {
+    match funding.map(RawValue::get) {
+        Some(address) if address.starts_with('"') && address != "\"\"" => {
+            fields.push(("funding", format!("{{\n        \"url\": {address}\n      }}").into()));
+        }
+        _ => push_raw(fields, "funding", funding),
+    }
+}
+
+/// Of an object only its type is kept.
+fn push_license<'f>(fields: &mut Vec<Field<'f>>, license: Option<&'f RawValue>) {
+    let object = license.filter(|raw| raw.get().starts_with('{'));
+    let kind = object.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    match kind.as_ref().and_then(|value| value.get("type")?.as_str()) {
+        Some(kind) => push_text(fields, "license", Some(kind)),
+        None => push_raw(fields, "license", license),
+    }
+}
+
+fn push_bin(fields: &mut Vec<Field<'_>>, node: &Node<'_>) {
+    let bins = bins_of(node);
+    push_pairs(fields, "bin", bins.iter().map(|(name, file)| (name.as_str(), file.as_str())));
+}
+
+fn push_flags(fields: &mut Vec<Field<'_>>, node: &Node<'_>) {
+    let flags = node.flags;
+    for (key, holds) in [
+        ("inBundle", node.entry.in_bundle.0),
+        ("hasShrinkwrap", node.entry.has_shrinkwrap.0),
+        ("hasInstallScript", node.entry.has_install_script.0),
+        ("peer", flags.is_peer),
+        ("dev", flags.is_dev),
+        ("optional", flags.is_optional),
+        ("devOptional", flags.is_dev_optional && !flags.is_dev && !flags.is_optional),
+    ] {
+        if holds {
+            fields.push((key, "true".into()));
+        }
+    }
+}
+
+/// The text as a JSON string.
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
