@@ -12,7 +12,8 @@ a p3 that asked for none. `--ours` may be given again: the same command under a 
 
 Runs are interleaved A B C C B A ..., each in a new project folder after a sync(2); nothing is deleted before the
 last run. Every contender has a HOME, cache, temporary and XDG folders of its own, and no npm_config_* or proxy from
-outside. npm takes part in the first round only. `floor` hard-links the tree of the first contender's warm-up with
+outside. npm takes part in the first round only. utoo asks the registry for its own newest version (/utoo/latest, /utoo/^1):
+let the registry answer, with the version at hand, or its runs are void. `floor` hard-links the tree of the first contender's warm-up with
 bare threads; its wall, system time and switches are its own figures, which leave out its walk of the source.
 
 Wall, user, sys, peak memory, minor faults and context switches are those of wait4(2) for the one process started and
@@ -297,8 +298,8 @@ def version_of(contender):
     if contender.kind == "floor":
         return "-"
     command = [contender.command[0], "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}, check=True)
-    return (done.stdout.strip() or done.stderr.strip()).splitlines()[0]
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    return (done.stdout.strip() or "of unknown version").splitlines()[0]
 
 
 def file_system_of(path):

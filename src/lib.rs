@@ -5,4 +5,18 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod bins;
+pub mod check;
+pub mod collate;
 pub mod error;
+pub mod graph;
+pub mod hidden_lock;
+pub mod install_path;
+pub mod json;
+pub mod lockfile;
+pub mod manifest;
+pub mod overrides;
+pub mod platform;
+pub mod project;
+pub mod specifier;
+pub mod workspaces;

@@ -26,8 +26,7 @@ impl FileQueue {
 
     /// Takes an operation; a failure may be that of an earlier one.
     pub fn push(&mut self, operation: Operation) -> Result<(), Box<Failure>> {
-        carry_out(&self.bases, &operation)
-            .map_err(|source| Box::new(Failure { operation, source }))
+        carry_out(&self.bases, &operation).map_err(|source| Box::new(Failure { operation, source }))
     }
 
     /// Waits until all that was pushed is done. The first failure comes back with its operation.
@@ -47,12 +46,9 @@ fn carry_out(bases: &Bases, operation: &Operation) -> io::Result<()> {
         Operation::MakeSymlink { target, at } => {
             Ok(rustix::fs::symlinkat(target, bases.fd(at.base), &at.path)?)
         }
-        Operation::Rename { from, to } => Ok(rustix::fs::renameat(
-            bases.fd(from.base),
-            &from.path,
-            bases.fd(to.base),
-            &to.path,
-        )?),
+        Operation::Rename { from, to } => {
+            Ok(rustix::fs::renameat(bases.fd(from.base), &from.path, bases.fd(to.base), &to.path)?)
+        }
     }
 }
 

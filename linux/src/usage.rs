@@ -1,0 +1,80 @@
+//! What the process has used so far, and how the scheduler treats it.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+/// The process's own account, all threads and the kernel's io_uring workers included
+/// (getrusage(2), `RUSAGE_SELF`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub user: Duration,
+    pub system: Duration,
+    /// The peak of the resident set, in bytes.
+    pub resident_bytes_max: u64,
+    pub minor_faults: u64,
+    /// How often a thread gave up its processor to wait.
+    pub voluntary_switches: u64,
+    /// How often a thread was made to give it up.
+    pub involuntary_switches: u64,
+}
+
+/// Fails only where the kernel does not know `RUSAGE_SELF`.
+pub fn usage() -> io::Result<Usage> {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a whole `rusage` that lives across the call.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: every bit pattern is a valid `rusage`: it was zeroed and then filled by the kernel.
+    let usage = unsafe { usage.assume_init() };
+    Ok(Usage {
+        user: duration(usage.ru_utime),
+        system: duration(usage.ru_stime),
+        // Linux counts in KiB.
+        resident_bytes_max: count(usage.ru_maxrss) * 1024,
+        minor_faults: count(usage.ru_minflt),
+        voluntary_switches: count(usage.ru_nvcsw),
+        involuntary_switches: count(usage.ru_nivcsw),
+    })
+}
+
+/// Puts the calling thread, and those it starts from now on, under `SCHED_BATCH`: a thread that
+/// wakes up does not take the processor from one that runs, so that bulk work is switched less.
+pub fn schedule_in_batches() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to a whole `sched_param` that lives across the call; 0 names the
+    // calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let micros = u32::try_from(time.tv_usec).unwrap_or(0);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), 1000 * micros)
+}
+
+fn count(number: libc::c_long) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_account_only_grows() {
+        let before = usage().unwrap();
+        let pages = vec![1_u8; 8 << 20];
+        let after = usage().unwrap();
+        assert_eq!(pages.iter().map(|byte| usize::from(*byte)).sum::<usize>(), pages.len());
+        assert!(after.minor_faults > before.minor_faults);
+        assert!(after.resident_bytes_max >= 8 << 20);
+    }
+
+    #[test]
+    fn batch_scheduling_needs_no_privilege() {
+        std::thread::spawn(|| schedule_in_batches().unwrap()).join().unwrap();
+    }
+}

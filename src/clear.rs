@@ -1,0 +1,130 @@
+//! Making room: what an earlier install left is removed, the folders themselves stay.
+//!
+//! `node_modules` may be a mount point or a volume, so it is emptied and never removed. Nothing is
+//! ever followed: a symbolic link in the place of a folder is an error that names it.
+
+use std::fs::{self, DirEntry, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::install_path::InstallPath;
+use crate::workspaces::Workspace;
+
+/// Empties `node_modules` of the root and of every workspace, as `npm ci` does.
+pub fn clear_node_modules(project: &Path, workspaces: &[Workspace]) -> Result<()> {
+    let folders = workspaces.iter().map(|workspace| project.join(&workspace.path));
+    for folder in std::iter::once(project.to_owned()).chain(folders) {
+        empty(&folder.join("node_modules"))?;
+    }
+    Ok(())
+}
+
+/// Removes what lies where a package will be placed below a link's target: the `node_modules` of
+/// a folder that is no workspace is not emptied, so the rest of it stays.
+pub fn clear_packages<'p>(
+    project: &Path,
+    paths: impl Iterator<Item = InstallPath<'p>>,
+) -> Result<()> {
+    paths.into_iter().try_for_each(|path| remove(&project.join(path.as_str())))
+}
+
+/// Refuses folders of the project that are symbolic links, before anything is put below them.
+pub fn check_tops<'p>(project: &Path, tops: &[InstallPath<'p>]) -> Result<()> {
+    for top in tops {
+        let mut folder = project.to_owned();
+        for component in top.as_str().split('/') {
+            folder.push(component);
+            directory_metadata(&folder)?;
+        }
+        directory_metadata(&folder.join("node_modules"))?;
+    }
+    Ok(())
+}
+
+fn empty(directory: &Path) -> Result<()> {
+    if directory_metadata(directory)?.is_none() {
+        return Ok(());
+    }
+    let failed = |error| Error::io("read directory", directory, error);
+    let entries: Vec<DirEntry> =
+        fs::read_dir(directory).map_err(failed)?.collect::<io::Result<_>>().map_err(failed)?;
+    entries.par_iter().try_for_each(|entry| remove(&entry.path()))
+}
+
+/// Removes a file, a link or a whole folder; what has gone already is no failure.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `None` where there is nothing; an error where there is something else than a folder.
+fn directory_metadata(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(Some(metadata)),
+        Ok(metadata) => Err(not_a_directory(path, &metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("look at", path, error)),
+    }
+}
+
+fn not_a_directory(path: &Path, metadata: &Metadata) -> Error {
+    let what = if metadata.is_symlink() { "a symbolic link" } else { "not a directory" };
+    let cause = io::Error::new(io::ErrorKind::NotADirectory, format!("it is {what}"));
+    Error::io("install into", PathBuf::from(path), cause)
+        .with_hint("remove it: packages are placed in a real folder only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn the_folders_stay_and_everything_in_them_goes() {
+        let project = tempfile::tempdir().unwrap();
+        let workspace = Workspace { name: "w".to_owned(), path: "w".to_owned() };
+        for folder in ["node_modules/a/lib", "node_modules/.bin", "w/node_modules/.x", "o/node_modules"]
+        {
+            fs::create_dir_all(project.path().join(folder)).unwrap();
+        }
+        symlink("/", project.path().join("node_modules/root")).unwrap();
+        fs::write(project.path().join("o/node_modules/kept"), "").unwrap();
+        clear_node_modules(project.path(), &[workspace]).unwrap();
+        let names = |folder: &str| fs::read_dir(project.path().join(folder)).unwrap().count();
+        assert_eq!((names("node_modules"), names("w/node_modules")), (0, 0));
+        assert_eq!(names("o/node_modules"), 1);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_node_modules_is_refused_and_not_followed() {
+        let project = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("kept"), "").unwrap();
+        let path = project.path().join("node_modules");
+        symlink(elsewhere.path(), &path).unwrap();
+        let error = clear_node_modules(project.path(), &[]).unwrap_err();
+        let expected =
+            format!("EIO: failed to install into `{}`: it is a symbolic link", path.display());
+        assert_eq!(format!("{error:?}"), expected);
+        assert!(elsewhere.path().join("kept").exists());
+    }
+
+    #[test]
+    fn a_workspace_that_is_a_link_is_refused() {
+        let project = tempfile::tempdir().unwrap();
+        symlink("/tmp", project.path().join("w")).unwrap();
+        check_tops(project.path(), &[InstallPath::parse("w").unwrap()]).unwrap_err();
+    }
+}

@@ -1,0 +1,307 @@
+//! What has to be done, as a value: which packages are installed where, and which are not.
+//! Nothing here touches the disk or the network.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::bins::{BinLink, find_bins};
+use crate::config::Omit;
+use crate::error::{Code, Error, Result};
+use crate::graph::{Graph, NodeId, optional_set};
+use crate::install_path::InstallPath;
+use crate::platform::{Engines, Platform};
+use crate::project::Project;
+use crate::registry::{Registries, Source};
+
+/// How packages are chosen.
+#[derive(Debug)]
+pub struct Choice<'c> {
+    pub platform: &'c Platform,
+    /// The machine as it is: packages that are not optional are held against it even where `--os`,
+    /// `--cpu` or `--libc` name another.
+    pub host: &'c Platform,
+    pub engines: &'c Engines,
+    pub omit: Omit,
+    pub is_engine_strict: bool,
+    pub with_bins: bool,
+}
+
+#[derive(Debug)]
+pub struct Plan<'p> {
+    pub tarballs: Vec<Tarball<'p>>,
+    pub links: Vec<Link<'p>>,
+    pub bins: Vec<BinLink<'p>>,
+    /// What is left out: for another platform, omitted, or below such a package.
+    pub left_out: HashSet<NodeId>,
+    /// Packages of bundles: they come with the tarball of another package.
+    pub bundled: Vec<NodeId>,
+    /// Folders outside the root's `node_modules` that get one of their own.
+    pub tops: Vec<InstallPath<'p>>,
+    pub warnings: Vec<String>,
+    /// How many packages have lifecycle scripts of their own.
+    pub with_scripts: usize,
+}
+
+/// One tarball and every place it goes to.
+#[derive(Debug)]
+pub struct Tarball<'p> {
+    /// The name in the registry, which an alias hides.
+    pub name: &'p str,
+    pub version: &'p str,
+    pub resolved: Option<&'p str>,
+    pub integrity: Option<&'p str>,
+    pub source: Source,
+    pub targets: Vec<NodeId>,
+}
+
+/// A symbolic link to a folder of the project.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Link<'p> {
+    pub at: InstallPath<'p>,
+    pub target: InstallPath<'p>,
+}
+
+impl<'p> Plan<'p> {
+    /// Decides for every package of the graph; a package that cannot be installed is an error
+    /// before anything is touched.
+    pub fn new(
+        graph: &Graph<'p>,
+        project: &Project<'p>,
+        choice: &Choice<'_>,
+        registries: &Registries,
+    ) -> Result<Self> {
+        let mut warnings = Vec::new();
+        let mut left_out = incompatible(graph, project, choice, &mut warnings)?;
+        left_out.extend(graph.wanted().filter(|id| is_omitted(graph, project, *id, choice.omit)));
+        let nested: Vec<_> = graph
+            .wanted()
+            .filter(|id| graph.parents(*id).any(|parent| left_out.contains(&parent)))
+            .collect();
+        left_out.extend(nested);
+
+        let mut plan = Self {
+            tarballs: Vec::new(),
+            links: Vec::new(),
+            bins: Vec::new(),
+            left_out,
+            bundled: Vec::new(),
+            tops: Vec::new(),
+            warnings,
+            with_scripts: 0,
+        };
+        plan.sort_packages(graph, registries)?;
+        if choice.with_bins {
+            plan.bins = find_bins(graph, plan.installed(graph));
+        }
+        Ok(plan)
+    }
+
+    /// The nodes that are installed, in the lockfile's order.
+    pub fn installed<'g>(&'g self, graph: &'g Graph<'p>) -> impl Iterator<Item = NodeId> + 'g {
+        graph.wanted().filter(|id| !self.left_out.contains(id))
+    }
+
+    /// Takes packages out again that turned out not to be had, with all that goes with them.
+    pub fn leave_out(&mut self, graph: &Graph<'p>, failed: &[NodeId]) -> Vec<InstallPath<'p>> {
+        let mut removed = HashSet::new();
+        for id in failed {
+            let set = optional_set(graph, *id, &self.left_out);
+            self.left_out.extend(set.iter().copied());
+            removed.extend(set);
+        }
+        let nested: Vec<_> = graph
+            .wanted()
+            .filter(|id| graph.parents(*id).any(|parent| removed.contains(&parent)))
+            .collect();
+        self.left_out.extend(nested);
+        self.bins.retain(|bin| !self.left_out.contains(&bin.node));
+        let in_node_modules = |id: &NodeId| graph.node(*id).parent.is_some();
+        removed.into_iter().filter(in_node_modules).map(|id| graph.node(id).path).collect()
+    }
+
+    fn sort_packages(&mut self, graph: &Graph<'p>, registries: &Registries) -> Result<()> {
+        let mut tops = HashSet::new();
+        let mut refused = Vec::new();
+        let mut by_tarball = HashMap::new();
+        let ids: Vec<_> = self.installed(graph).collect();
+        for id in ids {
+            let node = graph.node(id);
+            let Some(parent) = node.parent else { continue };
+            let top = graph.parents(id).last().unwrap_or(parent);
+            if tops.insert(top) && top != Graph::ROOT {
+                self.tops.push(graph.node(top).path);
+            }
+            if let Some(target) = node.link_target {
+                self.links.push(Link { at: node.path, target: graph.node(target).path });
+                continue;
+            }
+            if node.path.is_outside() {
+                refused.push(format!("{} is outside the project", node.path.as_str()));
+                continue;
+            }
+            self.with_scripts += usize::from(node.entry.has_install_script.0);
+            if is_in_bundle(graph, id) {
+                self.bundled.push(id);
+                continue;
+            }
+            match self.add_tarball(graph, id, registries, &mut by_tarball)? {
+                None => {}
+                Some(refusal) => refused.push(refusal),
+            }
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} of the lockfile come from sources that are not installed\n\n{}",
+            count(refused.len(), "package"),
+            refused.join("\n")
+        );
+        Err(Error::new(Code::UnsupportedSource, message)
+            .with_hint("install this project with `npm ci`, which knows those sources"))
+    }
+
+    /// The reason why it cannot be fetched, if there is one.
+    fn add_tarball(
+        &mut self,
+        graph: &Graph<'p>,
+        id: NodeId,
+        registries: &Registries,
+        by_tarball: &mut HashMap<TarballKey<'p>, usize>,
+    ) -> Result<Option<String>> {
+        let node = graph.node(id);
+        let path = node.path.as_str();
+        let name = node.entry.name.get().unwrap_or(node.path.name());
+        let resolved = node.entry.resolved.get();
+        let integrity = node.entry.integrity.get();
+        let Some(version) = node.entry.version.get() else {
+            let message = format!("the lockfile's entry `{path}` has no version");
+            return Err(Error::new(Code::LockfileInvalid, message)
+                .with_hint("remove package-lock.json and run `npm install` to write it anew"));
+        };
+        let key = match integrity {
+            Some(integrity) => TarballKey::Content(integrity),
+            None => TarballKey::Name(name, version, resolved),
+        };
+        if let Some(index) = by_tarball.get(&key) {
+            let tarball: &mut Tarball<'p> = &mut self.tarballs[*index];
+            tarball.targets.push(id);
+            return Ok(None);
+        }
+        let source = registries.source(name, version, resolved)?;
+        let kind = match &source {
+            Source::Registry { .. } => None,
+            Source::Git => Some("a git repository"),
+            Source::File => Some("a local tarball"),
+            Source::Remote(_) => Some("a tarball at another host than the registry"),
+            Source::Unknown => Some("an address that is not understood"),
+        };
+        if let Some(kind) = kind {
+            return Ok(Some(format!("{path} is {kind}")));
+        }
+        by_tarball.insert(key, self.tarballs.len());
+        let targets = vec![id];
+        self.tarballs.push(Tarball { name, version, resolved, integrity, source, targets });
+        Ok(None)
+    }
+}
+
+/// Two entries with one key are one download and one folder of the cache.
+#[derive(PartialEq, Eq, Hash)]
+enum TarballKey<'p> {
+    Content(&'p str),
+    Name(&'p str, &'p str, Option<&'p str>),
+}
+
+/// The optional packages that this machine cannot have, with their optional sets. Packages that
+/// are not optional are an error (platform) or a warning (engines).
+fn incompatible(
+    graph: &Graph<'_>,
+    project: &Project<'_>,
+    choice: &Choice<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<HashSet<NodeId>> {
+    let mut inert = HashSet::new();
+    for id in graph.wanted() {
+        let manifest = graph.node(graph.target(id)).manifest;
+        if graph.node(id).flags.is_optional {
+            let fits = choice.engines.allow(manifest) && choice.platform.allows(manifest);
+            if !fits && !inert.contains(&id) {
+                let set = optional_set(graph, id, &inert);
+                inert.extend(set);
+            }
+            continue;
+        }
+        if is_omitted(graph, project, id, choice.omit) {
+            continue;
+        }
+        let package = || {
+            let name = graph.node(id).path.name();
+            format!("{name}@{}", graph.version(id).unwrap_or_default())
+        };
+        if !choice.engines.allow(manifest) {
+            let wanted = manifest.engines.map_or("", |engines| engines.get());
+            let message = format!("{} wants the engines {}", package(), one_line(wanted));
+            if choice.is_engine_strict {
+                return Err(Error::new(Code::BadEngine, message)
+                    .with_hint("use the node that it wants, or unset engine-strict"));
+            }
+            warnings.push(message);
+        }
+        if !choice.host.allows(manifest) {
+            return Err(bad_platform(&package(), graph.node(id).manifest, choice.host));
+        }
+    }
+    Ok(inert)
+}
+
+fn bad_platform(
+    package: &str,
+    manifest: &crate::manifest::Manifest<'_>,
+    host: &Platform,
+) -> Error {
+    let libc = host.libc.as_deref().unwrap_or("unknown");
+    let message = format!(
+        "unsupported platform for {package}: wanted os [{}], cpu [{}], libc [{}], this is {} {} {libc}",
+        manifest.os.join(", "),
+        manifest.cpu.join(", "),
+        manifest.libc.join(", "),
+        host.os,
+        host.cpu,
+    );
+    Error::new(Code::BadPlatform, message)
+        .with_hint("it is not an optional dependency, so npm cannot install it here either")
+}
+
+/// npm's rule (node.js, `shouldOmit`): only what the root or a workspace brought in is left out.
+fn is_omitted(graph: &Graph<'_>, project: &Project<'_>, id: NodeId, omit: Omit) -> bool {
+    let top = graph.parents(id).last().unwrap_or(id);
+    let path = graph.node(top).path.as_str();
+    let is_ours =
+        top == Graph::ROOT || project.workspaces.iter().any(|workspace| workspace.path == path);
+    let flags = graph.node(id).flags;
+    is_ours
+        && (flags.is_peer && omit.peer
+            || flags.is_dev && omit.dev
+            || flags.is_optional && omit.optional
+            || flags.is_dev_optional && omit.optional && omit.dev)
+}
+
+/// Whether it comes with the tarball of a package above it. What the root itself bundles is
+/// installed like anything else.
+fn is_in_bundle(graph: &Graph<'_>, id: NodeId) -> bool {
+    graph.node(id).entry.in_bundle.0
+        && graph.parents(id).any(|parent| {
+            let parent = graph.node(parent);
+            parent.parent.is_some() && parent.manifest.has_bundle()
+        })
+}
+
+/// `1 package`, `2 packages`.
+pub fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
