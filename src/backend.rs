@@ -4,6 +4,8 @@
 //! the kernel in a batch. A worker pushes operations into its own [`FileQueue`] and finishes them
 //! together. Paths are relative to one of two open directories, the cache and the project, which
 //! keeps the kernel's path walks short and absolute paths out of every value.
+//!
+//! The seam for connections is [`network`].
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -17,11 +19,25 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Error, Result};
 
+mod epoll;
+#[cfg(target_os = "linux")]
+#[path = "backend/linux_host.rs"]
+mod host;
+#[cfg(not(target_os = "linux"))]
+#[path = "backend/other_host.rs"]
+mod host;
 mod place;
 mod threads;
 
+pub use host::{Usage, current_umask, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use threads::FileQueue;
+
+/// Connections, timers and tasks, as the network driver offers them. All of it works only inside
+/// [`network::run`], on that thread.
+pub mod network {
+    pub use super::epoll::{connect, run, sleep, spawn, timeout};
+}
 
 /// Which of the two open directories a path is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

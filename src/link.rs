@@ -11,11 +11,13 @@ use bytes::Bytes;
 use crate::backend::{At, Base, FileQueue, Operation, Placement};
 use crate::cache::{Cache, FileEntry, Index};
 use crate::error::{Code, Error, Result};
+use crate::graph::NodeId;
 use crate::integrity::CacheKey;
 
 /// One place of one package.
 #[derive(Debug)]
 pub struct Target<'p> {
+    pub node: NodeId,
     /// Relative to the project's root.
     pub path: &'p str,
     /// Files of the package (and of those it bundles) that a command leads to.

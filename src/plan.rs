@@ -118,6 +118,43 @@ impl<'p> Plan<'p> {
         removed.into_iter().filter(in_node_modules).map(|id| graph.node(id).path).collect()
     }
 
+    /// How many packages the tree has: everything in a `node_modules`.
+    pub fn added(&self, graph: &Graph<'p>) -> usize {
+        self.installed(graph).filter(|id| graph.node(*id).parent.is_some()).count()
+    }
+
+    /// The paths of packages and links below folders that are not ours to empty.
+    pub fn below_other_tops<'g>(
+        &'g self,
+        graph: &'g Graph<'p>,
+        is_workspace: impl Fn(&str) -> bool + 'g,
+    ) -> impl Iterator<Item = InstallPath<'p>> + 'g {
+        self.installed(graph)
+            .filter(move |id| {
+                let top = graph.parents(*id).last();
+                top.is_some_and(|top| {
+                    top != Graph::ROOT && !is_workspace(graph.node(top).path.as_str())
+                })
+            })
+            .map(|id| graph.node(id).path)
+    }
+
+    /// Tarballs of single packages, wherever they would come from otherwise.
+    pub fn tarballs_of(
+        &mut self,
+        graph: &Graph<'p>,
+        ids: &[NodeId],
+        registries: &Registries,
+    ) -> Result<Vec<Tarball<'p>>> {
+        let planned = std::mem::take(&mut self.tarballs);
+        let mut by_tarball = HashMap::new();
+        let added = ids
+            .iter()
+            .try_for_each(|id| self.add_tarball(graph, *id, registries, &mut by_tarball).map(drop));
+        let tarballs = std::mem::replace(&mut self.tarballs, planned);
+        added.map(|()| tarballs)
+    }
+
     fn sort_packages(&mut self, graph: &Graph<'p>, registries: &Registries) -> Result<()> {
         let mut tops = HashSet::new();
         let mut refused = Vec::new();
@@ -187,7 +224,7 @@ impl<'p> Plan<'p> {
             tarball.targets.push(id);
             return Ok(None);
         }
-        let source = registries.source(name, version, resolved)?;
+        let source = registries.tarball_url(name, version, resolved)?;
         let kind = match &source {
             Source::Registry { .. } => None,
             Source::Git => Some("a git repository"),

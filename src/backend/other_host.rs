@@ -1,0 +1,32 @@
+//! What `linux_host` offers, for hosts without it: no account is kept and nothing is scheduled.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::fs::Mode;
+
+/// What the process has used; always nothing here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub user: Duration,
+    pub system: Duration,
+    pub resident_bytes_max: u64,
+    pub minor_faults: u64,
+    pub voluntary_switches: u64,
+    pub involuntary_switches: u64,
+}
+
+pub fn usage() -> Usage {
+    Usage::default()
+}
+
+pub fn schedule_in_batches() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The umask. It can only be read by setting it, so this is for the start, before other threads.
+pub fn current_umask() -> u32 {
+    let umask = rustix::process::umask(Mode::empty());
+    rustix::process::umask(umask);
+    umask.as_raw_mode().into()
+}

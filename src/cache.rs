@@ -1,0 +1,321 @@
+//! The cache on disk: one folder a package, unpacked once and never changed afterwards.
+//!
+//! ```text
+//! <root>/CACHEDIR.TAG
+//! <root>/v1-u<umask>/packages/<2 hex>/<kind>-<hex>/{index,0,1,...}
+//! <root>/v1-u<umask>/tmp/<random>/                 a package that is being written
+//! ```
+//!
+//! Files are named by numbers: nothing from a tarball is ever a path here. The umask is part of the
+//! layout because inodes are shared by hard link, so their modes are settled here. A package
+//! appears by rename when all of it is written; who loses that race takes the winner's.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::backend::{Base, Bases};
+use crate::error::{Code, Error, Result};
+use crate::integrity::CacheKey;
+
+pub mod index;
+mod root;
+
+pub use index::{Facts, FileEntry, Index};
+pub use root::{Usage, clean, size};
+
+/// The packages that were extracted under one umask.
+#[derive(Debug)]
+pub struct Cache {
+    directory: PathBuf,
+    umask: u32,
+}
+
+/// A folder in which a package is written before anyone can see it. It is removed by
+/// [`Cache::discard`], or by a later run where this one is killed.
+#[derive(Debug)]
+pub struct Staging {
+    name: String,
+}
+
+impl Cache {
+    /// Makes what is missing, and refuses a directory that others could change.
+    pub fn open(root: &Path, umask: u32) -> Result<Self> {
+        let umask = umask & 0o777;
+        let directory = root::prepare(root, &format!("v1-u{umask:03o}"))?;
+        Ok(Self { directory, umask })
+    }
+
+    /// The directory that [`Base::Cache`] is opened on.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub fn umask(&self) -> u32 {
+        self.umask
+    }
+
+    /// The package's index; a damaged one is a miss, which [`Cache::publish`] replaces.
+    pub fn lookup(&self, bases: &Bases, key: &CacheKey) -> Result<Option<Index>> {
+        let path = format!("{}/index", package_path(key));
+        let buffer = match read_index(bases, &path) {
+            Ok(buffer) => buffer,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", self.directory.join(path), error)),
+        };
+        Ok(buffer.and_then(Index::parse))
+    }
+
+    /// A folder for files that are gone when this run ends.
+    pub fn temporary(&self) -> PathBuf {
+        self.directory.join("tmp")
+    }
+
+    /// The folder of a package, relative to [`Base::Cache`]. Its files are named by their numbers.
+    pub fn package_path(key: &CacheKey) -> String {
+        package_path(key)
+    }
+
+    /// Makes an empty folder to write a package into.
+    pub fn stage(&self, bases: &Bases) -> Result<Staging> {
+        let staging = Staging { name: format!("tmp/{}", random_name()?) };
+        rustix::fs::mkdirat(bases.fd(Base::Cache), &staging.name, Mode::RWXU).map_err(|errno| {
+            Error::io("make directory", self.directory.join(&staging.name), errno.into())
+        })?;
+        Ok(staging)
+    }
+
+    /// Gives a written package its name. Where another process was first, its package is taken and
+    /// `staging` removed: the index that comes back is of what is in the cache.
+    pub fn publish(
+        &self,
+        bases: &Bases,
+        staging: &Staging,
+        key: &CacheKey,
+        index: Index,
+    ) -> Result<Index> {
+        let path = package_path(key);
+        let published = self.publish_as(bases, staging, &path, key);
+        match published {
+            Ok(None) => Ok(index),
+            Ok(Some(winner)) => {
+                self.discard(staging);
+                Ok(winner)
+            }
+            Err(error) => {
+                self.discard(staging);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a folder that will not be published. What cannot be removed now is removed when the
+    /// cache is opened a day later, so that a failure here is not reported.
+    pub fn discard(&self, staging: &Staging) {
+        let _ = std::fs::remove_dir_all(self.directory.join(&staging.name));
+    }
+
+    /// `Some` is the index of the package that is already there.
+    fn publish_as(
+        &self,
+        bases: &Bases,
+        staging: &Staging,
+        path: &str,
+        key: &CacheKey,
+    ) -> Result<Option<Index>> {
+        let cache = bases.fd(Base::Cache);
+        for _ in 0..PUBLISH_ATTEMPTS_MAX {
+            match rustix::fs::renameat(cache, &staging.name, cache, path) {
+                Ok(()) => return Ok(None),
+                Err(Errno::NOENT) => self.make_parent(bases, path)?,
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                    if let Some(winner) = self.lookup(bases, key)? {
+                        return Ok(Some(winner));
+                    }
+                    self.remove_damaged(bases, path, key)?;
+                }
+                Err(errno) => {
+                    return Err(Error::io("publish", self.directory.join(path), errno.into()));
+                }
+            }
+        }
+        let path = self.directory.join(path);
+        let message = format!("failed to publish `{}`: others keep changing it", path.display());
+        Err(Error::new(Code::Cache, message))
+    }
+
+    /// The folder of all packages whose digest starts with the same byte.
+    fn make_parent(&self, bases: &Bases, path: &str) -> Result<()> {
+        let parent = path.rsplit_once('/').map_or(path, |(parent, _)| parent);
+        match rustix::fs::mkdirat(bases.fd(Base::Cache), parent, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => {
+                Err(Error::io("make directory", self.directory.join(parent), errno.into()))
+            }
+        }
+    }
+
+    /// Moves a package without a whole index out of the way. Only the holder of the lock moves
+    /// one, and only after looking again: a good package must never vanish under a reader.
+    fn remove_damaged(&self, bases: &Bases, path: &str, key: &CacheKey) -> Result<()> {
+        let cache = bases.fd(Base::Cache);
+        let failed = |doing: &str, name: &str, errno: Errno| {
+            Error::io(doing, self.directory.join(name), errno.into())
+        };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let lock = rustix::fs::openat(cache, REPAIR_LOCK, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|errno| failed("open", REPAIR_LOCK, errno))?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)
+            .map_err(|errno| failed("lock", REPAIR_LOCK, errno))?;
+        if self.lookup(bases, key)?.is_some() {
+            return Ok(());
+        }
+        let aside = Staging { name: format!("tmp/{}", random_name()?) };
+        match rustix::fs::renameat(cache, path, cache, &aside.name) {
+            Ok(()) => self.discard(&aside),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed("move aside", path, errno)),
+        }
+        Ok(())
+    }
+}
+
+impl Staging {
+    /// A path in the folder, relative to [`Base::Cache`].
+    pub fn path(&self, number: u32) -> String {
+        format!("{}/{number}", self.name)
+    }
+
+    pub fn index_path(&self) -> String {
+        format!("{}/index", self.name)
+    }
+}
+
+fn package_path(key: &CacheKey) -> String {
+    format!("packages/{}", key.path())
+}
+
+/// One open and, for all but the largest packages, one read. `None` is an index that is shorter or
+/// longer than it says.
+fn read_index(bases: &Bases, path: &str) -> io::Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mut file =
+        File::from(rustix::fs::openat(bases.fd(Base::Cache), path, flags, Mode::empty())?);
+    let mut first = [0; INDEX_FIRST_READ];
+    let read = file.read(&mut first)?;
+    let Some(length) = Index::claimed_length(&first[..read]) else { return Ok(None) };
+    if length <= read {
+        return Ok((length == read).then(|| first[..read].to_vec()));
+    }
+    // The claim is believed only as far as the file is that long.
+    if read < INDEX_FIRST_READ || file.metadata()?.len() != length as u64 {
+        return Ok(None);
+    }
+    let mut buffer = Vec::with_capacity(length);
+    buffer.extend_from_slice(&first);
+    file.take((length - read) as u64).read_to_end(&mut buffer)?;
+    Ok(Some(buffer))
+}
+
+fn random_name() -> Result<String> {
+    let mut bytes = [0; 16];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Error::new(Code::Cache, "failed to read random bytes from the system"))?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}
+
+/// Each attempt but the first follows a change by another process.
+const PUBLISH_ATTEMPTS_MAX: u32 = 8;
+/// The index of some 250 files; nine packages of ten have fewer than 100.
+const INDEX_FIRST_READ: usize = 16 << 10;
+const REPAIR_LOCK: &str = "repair.lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Fixture {
+        _directory: tempfile::TempDir,
+        cache: Cache,
+        bases: Bases,
+    }
+
+    fn fixture() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&directory.path().join("cache"), 0o022).unwrap();
+        let bases = Bases::open(cache.directory(), directory.path()).unwrap();
+        Fixture { _directory: directory, cache, bases }
+    }
+
+    fn index(count: u32) -> Index {
+        let paths: Vec<_> =
+            (0..count).map(|n| std::ffi::CString::new(format!("f{n:06}")).unwrap()).collect();
+        let files = paths.iter().zip(0..).map(|(path, number)| FileEntry {
+            number,
+            path,
+            mode: 0o644,
+            plain_mode: 0o644,
+            size: 0,
+            has_crlf_shebang: false,
+        });
+        Index::build(&Facts::default(), [].into_iter(), files).unwrap()
+    }
+
+    fn staged(fixture: &Fixture, index: &Index) -> Staging {
+        let staging = fixture.cache.stage(&fixture.bases).unwrap();
+        let directory = fixture.cache.directory();
+        fs::write(directory.join(staging.index_path()), index.as_bytes()).unwrap();
+        staging
+    }
+
+    #[test]
+    fn a_published_package_is_found_again_whatever_its_size() {
+        let fixture = fixture();
+        for count in [0, 1, 100, 5000] {
+            let key = CacheKey::unlocked(&count.to_string());
+            assert_eq!(fixture.cache.lookup(&fixture.bases, &key).unwrap(), None);
+            let staging = staged(&fixture, &index(count));
+            fixture.cache.publish(&fixture.bases, &staging, &key, index(count)).unwrap();
+            assert_eq!(fixture.cache.lookup(&fixture.bases, &key).unwrap(), Some(index(count)));
+        }
+    }
+
+    #[test]
+    fn the_loser_of_a_race_takes_what_the_winner_published() {
+        let fixture = fixture();
+        let key = CacheKey::unlocked("a");
+        let (first, second) = (staged(&fixture, &index(1)), staged(&fixture, &index(2)));
+        fixture.cache.publish(&fixture.bases, &first, &key, index(1)).unwrap();
+        let found = fixture.cache.publish(&fixture.bases, &second, &key, index(2)).unwrap();
+        assert_eq!(found, index(1));
+        let left = fs::read_dir(fixture.cache.directory().join("tmp")).unwrap().count();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_damaged_package_is_a_miss_and_is_replaced() {
+        let fixture = fixture();
+        let key = CacheKey::unlocked("a");
+        let path = fixture.cache.directory().join(package_path(&key)).join("index");
+        let whole = index(3000).as_bytes().to_vec();
+        let damages = [Vec::new(), whole[..7].to_vec(), whole[..20_000].to_vec(), vec![0; 50]];
+        for damage in damages {
+            let staging = staged(&fixture, &index(1));
+            fixture.cache.publish(&fixture.bases, &staging, &key, index(1)).unwrap();
+            fs::write(&path, damage).unwrap();
+            assert_eq!(fixture.cache.lookup(&fixture.bases, &key).unwrap(), None);
+            let staging = staged(&fixture, &index(2));
+            fixture.cache.publish(&fixture.bases, &staging, &key, index(2)).unwrap();
+            assert_eq!(fixture.cache.lookup(&fixture.bases, &key).unwrap(), Some(index(2)));
+            fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        }
+        let left = fs::read_dir(fixture.cache.directory().join("tmp")).unwrap().count();
+        assert_eq!(left, 0);
+    }
+}

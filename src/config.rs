@@ -1,0 +1,242 @@
+//! Settings: what the command line, the environment and the `.npmrc` files say together.
+//!
+//! Keys that would change the tree in a way that is not supported are refused by name; all others
+//! that are not used are ignored, as npm ignores them.
+
+use std::path::Path;
+
+mod environment;
+mod ini;
+mod layers;
+mod network;
+#[cfg(test)]
+mod tests;
+
+pub use environment::Environment;
+pub use network::{NetworkSettings, Proxies};
+
+use crate::error::{Code, Error, Result};
+use crate::registry::{Credentials, Registries, ReplaceHost, parse_registry};
+use ini::{Entries, Entry};
+use layers::{Found, Layers};
+
+/// What the command line may set. An empty list and `None` set nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub registry: Option<String>,
+    pub userconfig: Option<String>,
+    pub omit: Vec<String>,
+    pub include: Vec<String>,
+    pub ignore_scripts: Option<bool>,
+    pub foreground_scripts: Option<bool>,
+    pub script_shell: Option<String>,
+    pub bin_links: Option<bool>,
+    pub install_links: Option<bool>,
+    pub legacy_peer_deps: Option<bool>,
+    pub strict_peer_deps: Option<bool>,
+    pub engine_strict: Option<bool>,
+    pub force: Option<bool>,
+    pub offline: Option<bool>,
+    pub prefer_offline: Option<bool>,
+    pub os: Option<String>,
+    pub cpu: Option<String>,
+    pub libc: Option<String>,
+    pub connections_max: Option<usize>,
+    pub install_strategy: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of npm's, under its name")]
+pub struct Settings {
+    pub registries: Registries,
+    pub network: NetworkSettings,
+    pub omit: Omit,
+    pub ignore_scripts: bool,
+    pub foreground_scripts: bool,
+    pub script_shell: Option<String>,
+    pub bin_links: bool,
+    pub install_links: bool,
+    pub legacy_peer_deps: bool,
+    pub strict_peer_deps: bool,
+    pub engine_strict: bool,
+    pub force: bool,
+    pub offline: bool,
+    pub prefer_offline: bool,
+    /// The hidden lockfile says nothing of where registry packages come from.
+    pub omit_lockfile_registry_resolved: bool,
+    pub os: Option<String>,
+    pub cpu: Option<String>,
+    pub libc: Option<String>,
+    /// Values that npm ignores with a warning, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// The kinds of dependencies that are not installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Omit {
+    pub dev: bool,
+    pub optional: bool,
+    pub peer: bool,
+}
+
+/// Resolves the settings of the project in the folder `project`.
+pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) -> Result<Settings> {
+    let layers = Layers::read(project, overrides.entries(), environment)?;
+    refuse_other_layouts(&layers)?;
+    let flag = |key: &str| Ok(layers.flag(key)?.unwrap_or(false));
+    let text = |key: &str| {
+        let value = layers.text(key).map(|found| found.value.to_owned());
+        value.filter(|value| !value.is_empty())
+    };
+    let mut warnings = layers.warnings.clone();
+    Ok(Settings {
+        registries: registries(&layers)?,
+        network: NetworkSettings::from_layers(&layers, environment)?,
+        omit: omit(&layers, environment, &mut warnings)?,
+        ignore_scripts: flag("ignore-scripts")?,
+        foreground_scripts: flag("foreground-scripts")?,
+        script_shell: text("script-shell"),
+        bin_links: layers.flag("bin-links")?.unwrap_or(true),
+        install_links: flag("install-links")?,
+        legacy_peer_deps: flag("legacy-peer-deps")?,
+        strict_peer_deps: flag("strict-peer-deps")?,
+        engine_strict: flag("engine-strict")?,
+        force: flag("force")?,
+        offline: flag("offline")?,
+        prefer_offline: flag("prefer-offline")?,
+        omit_lockfile_registry_resolved: flag("omit-lockfile-registry-resolved")?,
+        os: text("os"),
+        cpu: text("cpu"),
+        libc: text("libc"),
+        warnings,
+    })
+}
+
+impl Overrides {
+    fn entries(&self) -> Entries {
+        let mut entries = Entries::new();
+        let texts = [
+            ("registry", &self.registry),
+            ("userconfig", &self.userconfig),
+            ("script-shell", &self.script_shell),
+            ("os", &self.os),
+            ("cpu", &self.cpu),
+            ("libc", &self.libc),
+            ("install-strategy", &self.install_strategy),
+        ];
+        for (key, value) in texts {
+            entries.extend(value.as_ref().map(|value| (key.to_owned(), Entry::one(value))));
+        }
+        let flags = [
+            ("ignore-scripts", self.ignore_scripts),
+            ("foreground-scripts", self.foreground_scripts),
+            ("bin-links", self.bin_links),
+            ("install-links", self.install_links),
+            ("legacy-peer-deps", self.legacy_peer_deps),
+            ("strict-peer-deps", self.strict_peer_deps),
+            ("engine-strict", self.engine_strict),
+            ("force", self.force),
+            ("offline", self.offline),
+            ("prefer-offline", self.prefer_offline),
+        ];
+        for (key, value) in flags {
+            entries.extend(value.map(|value| (key.to_owned(), Entry::one(value.to_string()))));
+        }
+        for (key, values) in [("omit", &self.omit), ("include", &self.include)] {
+            if !values.is_empty() {
+                entries.insert(key.to_owned(), Entry::list(values));
+            }
+        }
+        if let Some(count) = self.connections_max {
+            entries.insert("maxsockets".to_owned(), Entry::one(count.to_string()));
+        }
+        entries
+    }
+}
+
+/// The tree of a lockfile is laid out hoisted; the other strategies move packages.
+fn refuse_other_layouts(layers: &Layers) -> Result<()> {
+    let hint = "remove the setting, or install with npm";
+    if let Some(found) = layers.text("install-strategy").filter(|found| found.value != "hoisted") {
+        return Err(found.error("asks for a layout that is not supported").with_hint(hint));
+    }
+    for key in ["legacy-bundling", "global-style"] {
+        if layers.flag(key)? == Some(true)
+            && let Some(found) = layers.text(key)
+        {
+            return Err(found.error("asks for a layout that is not supported").with_hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// Follows `buildOmitList` (npm 11.19, `@npmcli/config/lib/definitions/definitions.js`).
+fn omit(layers: &Layers, environment: &Environment, warnings: &mut Vec<String>) -> Result<Omit> {
+    let listed = dependency_kinds(layers, "omit", &["dev", "optional", "peer"], warnings);
+    let mut omit = match listed {
+        Some(kinds) => kinds,
+        None if environment.get("NODE_ENV") == Some("production") => vec!["dev"],
+        None => Vec::new(),
+    };
+    let kinds = ["prod", "dev", "optional", "peer"];
+    let mut include = dependency_kinds(layers, "include", &kinds, warnings).unwrap_or_default();
+
+    let value = |key| layers.text(key).map(|found| found.value);
+    let production = layers.flag("production")?;
+    if matches!(value("only"), Some("prod" | "production")) || production == Some(true) {
+        omit.push("dev");
+    } else if production == Some(false) {
+        include.push("dev");
+    }
+    if matches!(value("also"), Some("dev" | "development")) || layers.flag("dev")? == Some(true) {
+        include.push("dev");
+    }
+    match layers.flag("optional")? {
+        Some(false) => omit.push("optional"),
+        Some(true) => include.push("optional"),
+        None => {}
+    }
+    let is_omitted = |kind: &str| omit.contains(&kind) && !include.contains(&kind);
+    Ok(Omit { dev: is_omitted("dev"), optional: is_omitted("optional"), peer: is_omitted("peer") })
+}
+
+/// What npm does not know (`omit=dev,optional` is one such word) it ignores with a warning.
+fn dependency_kinds<'a>(
+    layers: &'a Layers,
+    key: &'a str,
+    known: &[&str],
+    warnings: &mut Vec<String>,
+) -> Option<Vec<&'a str>> {
+    let (good, bad): (Vec<Found>, Vec<Found>) =
+        layers.list(key)?.into_iter().partition(|found| known.contains(&found.value));
+    warnings.extend(bad.iter().map(|found| {
+        let Found { value, origin, .. } = found;
+        format!("`{value}` is not a kind of dependency that `{key}` in {origin} can name")
+    }));
+    Some(good.into_iter().map(|found| found.value).collect())
+}
+
+fn registries(layers: &Layers) -> Result<Registries> {
+    let address = |found: Found| {
+        parse_registry(found.value).map_err(|problem| {
+            Error::new(Code::Config, format!("`{}` in {} {problem}", found.key, found.origin))
+        })
+    };
+    let mut registries = match layers.text("registry") {
+        Some(found) => Registries::new(address(found)?),
+        None => Registries::default(),
+    };
+    for found in layers.matching(|key| key.starts_with('@') && key.ends_with(":registry")) {
+        let scope = found.key.trim_end_matches(":registry");
+        registries.set_scope(scope, address(found)?);
+    }
+    if let Some(found) = layers.text("replace-registry-host") {
+        registries.set_replace_host(ReplaceHost::parse(found.value));
+    }
+    let mut credentials = Credentials::default();
+    for found in layers.matching(|key| key.starts_with("//")) {
+        credentials.set(found.key, found.value);
+    }
+    registries.set_credentials(credentials);
+    Ok(registries)
+}

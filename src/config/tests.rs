@@ -1,0 +1,261 @@
+//! The rules of precedence and of values, each on files in a folder of its own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use url::Url;
+
+use super::{Environment, Omit, Overrides, Settings, load};
+use crate::error::{Code, Result};
+use crate::registry::Source;
+
+/// A project, a home and a global prefix in one temporary folder.
+struct Place {
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+    overrides: Overrides,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["project", "home", "prefix/etc"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        Self { folder, variables: Vec::new(), overrides: Overrides::default() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn project(self, text: &str) -> Self {
+        self.file("project/.npmrc", text)
+    }
+
+    fn file(self, name: &str, text: &str) -> Self {
+        fs::write(self.path(name), text).unwrap();
+        self
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn overrides(mut self, overrides: Overrides) -> Self {
+        self.overrides = overrides;
+        self
+    }
+
+    fn load(&self) -> Result<Settings> {
+        let base = [("HOME", self.path("home")), ("PREFIX", self.path("prefix"))]
+            .map(|(name, path)| (name.to_owned(), path.to_str().unwrap().to_owned()));
+        let environment = base.into_iter().chain(self.variables.clone()).collect::<Environment>();
+        load(&self.path("project"), &self.overrides, &environment)
+    }
+
+    fn settings(&self) -> Settings {
+        self.load().unwrap()
+    }
+}
+
+/// The address of the package `name` at the registry that it is taken from.
+fn registry(settings: &Settings, name: &str) -> String {
+    settings.registries.registry_of(name).to_string()
+}
+
+fn omitted(place: &Place) -> Vec<&'static str> {
+    let Omit { dev, optional, peer } = place.settings().omit;
+    let kinds = [("dev", dev), ("optional", optional), ("peer", peer)];
+    kinds.into_iter().filter(|(_, is_omitted)| *is_omitted).map(|(kind, _)| kind).collect()
+}
+
+#[test]
+fn the_nearer_place_wins() {
+    let place = Place::new().file("prefix/etc/npmrc", "registry=https://global.test");
+    assert_eq!(registry(&place.settings(), "a"), "https://global.test/");
+    let place = place.file("home/.npmrc", "registry=https://user.test");
+    assert_eq!(registry(&place.settings(), "a"), "https://user.test/");
+    let place = place.project("registry=https://project.test");
+    assert_eq!(registry(&place.settings(), "a"), "https://project.test/");
+    let place = place.variable("NPM_CONFIG_REGISTRY", "https://environment.test/npm");
+    assert_eq!(registry(&place.settings(), "a"), "https://environment.test/npm/");
+    let registry_override = Some("https://command.test".to_owned());
+    let place = place.overrides(Overrides { registry: registry_override, ..Overrides::default() });
+    assert_eq!(registry(&place.settings(), "a"), "https://command.test/");
+}
+
+#[test]
+fn the_user_and_global_files_can_be_elsewhere() {
+    let place = Place::new()
+        .file("user", "registry=https://user.test")
+        .file("global", "@s:registry=https://global.test");
+    let (user, global) = (place.path("user"), place.path("global"));
+    let place = place
+        .variable("NPM_CONFIG_USERCONFIG", user.to_str().unwrap())
+        .variable("npm_config_globalconfig", global.to_str().unwrap());
+    assert_eq!(registry(&place.settings(), "a"), "https://user.test/");
+    assert_eq!(registry(&place.settings(), "@s/a"), "https://global.test/");
+}
+
+#[test]
+fn tokens_of_the_user_are_used_with_registries_of_the_project() {
+    let place = Place::new()
+        .project("@s:registry=https://s.test/npm")
+        .file("home/.npmrc", "//s.test/npm/:_authToken=${TOKEN}")
+        .variable("TOKEN", "secret");
+    let settings = place.settings();
+    let Source::Registry { url, .. } =
+        settings.registries.tarball_url("@s/a", "1.0.0", None).unwrap()
+    else {
+        panic!("not a registry")
+    };
+    assert_eq!(settings.registries.authorization(&url).as_deref(), Some("Bearer secret"));
+    let other = Url::parse("https://s.test/other/a.tgz").unwrap();
+    assert_eq!(settings.registries.authorization(&other), None);
+    assert!(!format!("{settings:?}").contains("secret"));
+}
+
+#[test]
+fn omit_is_the_list_without_what_is_included() {
+    let cases: [(&str, &[&str]); 12] = [
+        ("", &[]),
+        ("omit=dev", &["dev"]),
+        ("omit[]=dev\nomit[]=optional\nomit[]=peer", &["dev", "optional", "peer"]),
+        ("omit[]=dev\nomit[]=peer\ninclude=dev", &["peer"]),
+        ("only=prod", &["dev"]),
+        ("only=production", &["dev"]),
+        ("production=true", &["dev"]),
+        ("omit=dev\nproduction=false", &[]),
+        ("omit=dev\nalso=dev", &[]),
+        ("production=true\ndev=true", &[]),
+        ("optional=false", &["optional"]),
+        ("omit=optional\noptional=true", &[]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(omitted(&Place::new().project(text)), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_stronger_omit_takes_the_place_of_a_weaker_one() {
+    let place = Place::new().project("omit=dev").variable("npm_config_omit", "optional\n\npeer");
+    assert_eq!(omitted(&place), ["optional", "peer"]);
+    let omit = vec!["dev".to_owned()];
+    let place = place.overrides(Overrides { omit, ..Overrides::default() });
+    assert_eq!(omitted(&place), ["dev"]);
+}
+
+#[test]
+fn production_in_node_env_omits_dev_unless_omit_is_set() {
+    let place = Place::new().variable("NODE_ENV", "production");
+    assert_eq!(omitted(&place), ["dev"]);
+    assert_eq!(omitted(&place.project("omit=peer")), ["peer"]);
+    let place = Place::new().variable("NODE_ENV", "production").project("include=dev");
+    assert_eq!(omitted(&place), Vec::<&str>::new());
+}
+
+#[test]
+fn an_unknown_kind_is_ignored_with_a_warning_as_in_npm() {
+    let place = Place::new().project("omit=dev,optional");
+    assert_eq!(omitted(&place), Vec::<&str>::new());
+    let path = place.path("project/.npmrc");
+    let expected = format!(
+        "`dev,optional` is not a kind of dependency that `omit` in `{}` can name",
+        path.display()
+    );
+    assert_eq!(place.settings().warnings, [expected]);
+}
+
+#[test]
+fn defaults_are_npms() {
+    let settings = Place::new().settings();
+    assert!(settings.bin_links);
+    assert!(!settings.ignore_scripts && !settings.offline && !settings.force);
+    let network = settings.network;
+    assert_eq!(network.connections_max, 64);
+    assert_eq!(network.fetch_retries, 2);
+    assert_eq!(network.fetch_retry_mintimeout, Duration::from_secs(10));
+    assert_eq!(network.fetch_timeout, Duration::from_secs(300));
+    assert!(network.strict_ssl && network.ca.is_empty() && network.cafile.is_none());
+}
+
+#[test]
+fn settings_of_the_network_are_read() {
+    let place = Place::new()
+        .project(
+            "maxsockets=5\nfetch-retries=0\nfetch-retry-mintimeout=1\nstrict-ssl=false\n\
+             ca[]=one\nca[]=two\\nlines\ncafile=~/ca.pem\n",
+        )
+        .variable("NODE_EXTRA_CA_CERTS", "/extra.pem");
+    let network = place.settings().network;
+    assert_eq!(network.connections_max, 5);
+    assert_eq!(network.fetch_retries, 0);
+    assert_eq!(network.fetch_retry_mintimeout, Duration::from_millis(1));
+    assert!(!network.strict_ssl);
+    assert_eq!(network.ca, ["one", "two\nlines"]);
+    assert_eq!(network.cafile, Some(place.path("home/ca.pem")));
+    assert_eq!(network.extra_ca_files, [PathBuf::from("/extra.pem")]);
+}
+
+#[test]
+fn values_that_cannot_be_understood_are_refused_with_their_place() {
+    let cases = [
+        ("registry=not a url", "is not a URL"),
+        ("registry=ftp://a.test", "is not an http or https address"),
+        (
+            "registry=https://a.test/?x=${TOKEN}",
+            "has a query or a fragment, which a registry cannot have",
+        ),
+        ("@s:registry=", "is not a URL"),
+        ("ignore-scripts=yes", "is neither `true` nor `false`"),
+        ("maxsockets=many", "is not a whole number"),
+        ("maxsockets=100000", "is more than 1024"),
+        ("fetch-retry-factor=x", "is not a number"),
+        ("install-strategy=nested", "asks for a layout that is not supported"),
+        ("legacy-bundling=true", "asks for a layout that is not supported"),
+        ("global-style", "asks for a layout that is not supported"),
+        ("user-agent=\"a\\nb\"", "holds a character that no header can"),
+    ];
+    for (text, problem) in cases {
+        let place = Place::new().project(text).variable("TOKEN", "secret");
+        let error = place.load().unwrap_err();
+        let key = text.split('=').next().unwrap();
+        let path = place.path("project/.npmrc");
+        let expected = format!("`{key}` in `{}` {problem}", path.display());
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.code(), Code::Config);
+    }
+}
+
+#[test]
+fn the_layouts_that_are_supported_may_be_named() {
+    let place = Place::new().project("install-strategy=hoisted\nlegacy-bundling=false");
+    assert!(place.load().is_ok());
+}
+
+#[test]
+fn an_address_behind_a_proxy_is_refused_unless_it_is_an_exception() {
+    let check = |place: &Place, address: &str| {
+        place.settings().network.proxies.check(&Url::parse(address).unwrap()).is_ok()
+    };
+    let place = Place::new().project("https-proxy=http://u:secret@proxy.test:3128");
+    assert!(!check(&place, "https://a.test/"));
+    assert!(!format!("{:?}", place.settings()).contains("secret"));
+    let place = place.variable("NO_PROXY", "localhost, .a.test,");
+    for (address, is_direct) in [
+        ("https://a.test/", true),
+        ("https://b.a.test/", true),
+        ("http://localhost:4873/", true),
+        ("https://ba.test/", false),
+    ] {
+        assert_eq!(check(&place, address), is_direct, "{address}");
+    }
+    let place = Place::new().variable("http_proxy", "http://proxy.test");
+    assert!(!check(&place, "http://a.test/"));
+    assert!(check(&place, "https://a.test/"));
+    assert!(check(&place.project("proxy=false"), "http://a.test/"));
+}

@@ -1,0 +1,308 @@
+//! Fetching, unpacking and placing, all at the same time.
+//!
+//! One thread has the network; the workers place what the cache holds already, then unpack and
+//! place what arrives. Work is handed out by a counter, never by a message for each package:
+//! hand-offs are where context switches come from.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+use rayon::ThreadPool;
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::backend::{Bases, FileQueue, Placement, schedule_in_batches};
+use crate::cache::{Cache, Index};
+use crate::error::{Code, Error, Result};
+use crate::extract::{self, Extractor, Identity};
+use crate::fetch::{self, Again, Download, FetchOptions, FetchStats, Fetched};
+use crate::http;
+use crate::integrity::{CacheKey, Integrity};
+use crate::link::{Placed, Target, place};
+
+/// A tarball, where it comes from, and where it goes.
+#[derive(Debug)]
+pub struct Parcel<'p> {
+    /// `name@version`.
+    pub label: String,
+    pub url: Url,
+    pub integrity: Option<Integrity>,
+    pub targets: Vec<Target<'p>>,
+    /// Whether the tree may do without it.
+    pub is_optional: bool,
+    /// What the cache holds of it.
+    pub stored: Option<(CacheKey, Index)>,
+}
+
+/// What was done, and what could not be had.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    pub placed: Placed,
+    pub traffic: FetchStats,
+    /// Optional parcels that failed, with the reason.
+    pub failed: Vec<(usize, Error)>,
+    pub warnings: Vec<String>,
+}
+
+/// What the workers need of the world.
+#[derive(Debug)]
+pub struct Site<'s> {
+    pub bases: &'s Bases,
+    pub cache: &'s Cache,
+    pub pool: &'s ThreadPool,
+    pub placement: &'s Placement,
+}
+
+/// How many packages a worker takes at once: few enough for an even end, many enough for the
+/// counter not to matter.
+const PACKAGES_AT_ONCE: usize = 16;
+
+/// A damaged tarball is asked for once more (pacote 21, `tarballStream`).
+const RETRIES_MAX: u8 = 1;
+
+/// Finds what the cache holds; the others are left without.
+pub fn look_up(site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<()> {
+    use rayon::prelude::*;
+    site.pool.install(|| {
+        parcels.par_iter_mut().with_min_len(PACKAGES_AT_ONCE).try_for_each(|parcel| {
+            let find = |key: CacheKey| {
+                let index = site.cache.lookup(site.bases, &key)?;
+                Ok(index.map(|index| (key, index)))
+            };
+            parcel.stored = match &parcel.integrity {
+                None => find(CacheKey::unlocked(parcel.url.as_str()))?,
+                Some(integrity) => {
+                    integrity.cache_keys().find_map(|key| find(key).transpose()).transpose()?
+                }
+            };
+            Ok(())
+        })
+    })
+}
+
+/// Places all parcels, fetching those that are not stored. Downloads start before `make_room` is
+/// called, and nothing is placed before it has returned.
+pub fn deliver(
+    site: &Site<'_>,
+    parcels: &[Parcel<'_>],
+    options: FetchOptions,
+    make_room: impl FnOnce() -> Result<()>,
+) -> Result<Delivered> {
+    let (missing, stored): (Vec<usize>, Vec<usize>) =
+        (0..parcels.len()).partition(|index| parcels[*index].stored.is_none());
+    let (bodies, arrivals) = crossbeam_channel::unbounded();
+    let (again, asked_again) = mpsc::unbounded_channel();
+    let depot = Depot {
+        site,
+        parcels,
+        stored: &stored,
+        next: AtomicUsize::new(0),
+        awaited: AtomicUsize::new(missing.len()),
+        retries: parcels.iter().map(|_| AtomicU8::new(0)).collect(),
+        again,
+        is_stopped: AtomicBool::new(false),
+        outcome: Mutex::default(),
+    };
+    std::thread::scope(|scope| {
+        let network = (!missing.is_empty()).then(|| {
+            let downloads = missing.iter().map(|index| parcels[*index].download(*index)).collect();
+            scope.spawn(move || {
+                // The scheduler's help is welcome and not needed.
+                let _ = schedule_in_batches();
+                fetch::run(downloads, options, bodies, asked_again)
+            })
+        });
+        let has_network = network.is_some();
+        match make_room() {
+            Ok(()) => depot.work(has_network.then_some(arrivals)),
+            Err(error) => depot.fail(error),
+        }
+        match network.map(std::thread::ScopedJoinHandle::join) {
+            None => {}
+            Some(Ok(Ok(traffic))) => depot.lock().delivered.traffic = traffic,
+            Some(Ok(Err(error))) => depot.fail(error),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    });
+    let outcome = depot.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcome.first_error.map_or(Ok(outcome.delivered), Err)
+}
+
+impl Parcel<'_> {
+    fn download(&self, index: usize) -> Download {
+        Download { index, url: self.url.clone(), name_version: self.label.clone() }
+    }
+
+    /// The error with the package and its address.
+    fn error(&self, error: Error) -> Error {
+        let address = crate::registry::redact(&self.url);
+        let message = format!("failed to install {} from {address}", self.label);
+        let wrapped = Error::new(error.code(), message);
+        let wrapped = match error.hint() {
+            Some(hint) => wrapped.with_hint(hint),
+            None => wrapped,
+        };
+        wrapped.with_source(error)
+    }
+}
+
+/// What the workers share.
+struct Depot<'d, 'p> {
+    site: &'d Site<'d>,
+    parcels: &'d [Parcel<'p>],
+    stored: &'d [usize],
+    next: AtomicUsize,
+    /// Parcels that are neither unpacked nor given up yet.
+    awaited: AtomicUsize,
+    retries: Vec<AtomicU8>,
+    again: mpsc::UnboundedSender<Again>,
+    is_stopped: AtomicBool,
+    outcome: Mutex<Outcome>,
+}
+
+#[derive(Default)]
+struct Outcome {
+    delivered: Delivered,
+    first_error: Option<Error>,
+}
+
+impl Depot<'_, '_> {
+    /// Runs all workers to their end.
+    fn work(&self, arrivals: Option<Receiver<Fetched>>) {
+        self.site.pool.broadcast(|_| {
+            let mut queue = FileQueue::new(self.site.bases.clone());
+            let done = self.place_stored(&mut queue).and_then(|mut placed| {
+                if let Some(arrivals) = &arrivals {
+                    placed += self.unpack_arrivals(&mut queue, arrivals)?;
+                }
+                queue.finish().map_err(|failure| self.site.bases.error(*failure))?;
+                Ok(placed)
+            });
+            match done {
+                Ok(placed) => self.lock().delivered.placed += placed,
+                Err(error) => self.fail(error),
+            }
+        });
+    }
+
+    fn place_stored(&self, queue: &mut FileQueue) -> Result<Placed> {
+        let mut placed = Placed::default();
+        loop {
+            let start = self.next.fetch_add(PACKAGES_AT_ONCE, Ordering::Relaxed);
+            let end = self.stored.len().min(start + PACKAGES_AT_ONCE);
+            if start >= end || self.is_stopped.load(Ordering::Relaxed) {
+                return Ok(placed);
+            }
+            for index in &self.stored[start..end] {
+                let parcel = &self.parcels[*index];
+                if let Some((key, index)) = &parcel.stored {
+                    placed += self.place(queue, parcel, key, index)?;
+                }
+            }
+        }
+    }
+
+    fn unpack_arrivals(
+        &self,
+        queue: &mut FileQueue,
+        arrivals: &Receiver<Fetched>,
+    ) -> Result<Placed> {
+        let mut placed = Placed::default();
+        let mut extractor = Extractor::new();
+        for Fetched { index, result } in arrivals {
+            if self.is_stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            let parcel = &self.parcels[index];
+            let extracted = result.and_then(|body| {
+                let address = parcel.url.as_str();
+                let identity =
+                    parcel.integrity.as_ref().map_or(Identity::Address(address), Identity::Integrity);
+                extractor.extract(reserved(body), identity, queue, self.site.cache)
+            });
+            match extracted {
+                Ok(extracted) => {
+                    self.settle();
+                    if let Some(warning) = extracted.warnings.first {
+                        self.lock().delivered.warnings.push(format!("{}: {warning}", parcel.label));
+                    }
+                    placed += self.place(queue, parcel, &extracted.key, &extracted.index)?;
+                }
+                Err(error) => self.refuse(index, error)?,
+            }
+        }
+        Ok(placed)
+    }
+
+    fn place(
+        &self,
+        queue: &mut FileQueue,
+        parcel: &Parcel<'_>,
+        key: &CacheKey,
+        index: &Index,
+    ) -> Result<Placed> {
+        let mut placed = Placed::default();
+        for target in &parcel.targets {
+            placed += place(queue, key, index, target, self.site.cache.umask())?;
+        }
+        Ok(placed)
+    }
+
+    /// Asks again for what is damaged, does without what is optional, and fails for the rest.
+    fn refuse(&self, index: usize, error: Error) -> Result<()> {
+        let is_damaged = matches!(error.code(), Code::Integrity | Code::Tarball);
+        if is_damaged && self.retries[index].fetch_add(1, Ordering::Relaxed) < RETRIES_MAX {
+            // The network thread ends only after this worker has settled the parcel.
+            let _ = self.again.send(Again::Retry(index));
+            return Ok(());
+        }
+        let parcel = &self.parcels[index];
+        // npm does without an optional package whose bytes are not what the lockfile says; that
+        // hides an attack, so here it is an error.
+        if !parcel.is_optional || error.code() == Code::Integrity {
+            return Err(parcel.error(error));
+        }
+        self.lock().delivered.failed.push((index, parcel.error(error)));
+        self.settle();
+        Ok(())
+    }
+
+    fn settle(&self) {
+        if self.awaited.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = self.again.send(Again::Finished);
+        }
+    }
+
+    /// Keeps the first error, and stops all others.
+    fn fail(&self, error: Error) {
+        self.lock().first_error.get_or_insert(error);
+        self.is_stopped.store(true, Ordering::Relaxed);
+        let _ = self.again.send(Again::Finished);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body as the extractor takes it: the reservation goes where the bytes go.
+fn reserved(body: http::Body) -> extract::Body {
+    struct Reserved {
+        bytes: Bytes,
+        _reservation: http::Reservation,
+    }
+    impl AsRef<[u8]> for Reserved {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    match body {
+        http::Body::Memory { bytes, reservation } => extract::Body::Memory(Bytes::from_owner(
+            Reserved { bytes, _reservation: reservation },
+        )),
+        http::Body::File { file, length } => extract::Body::File(file, length),
+    }
+}

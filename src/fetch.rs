@@ -1,0 +1,247 @@
+//! The network stage: downloads a list of tarballs, many at once, and hands each body over.
+//!
+//! [`run`] takes a thread of its own, the only one with an asynchronous runtime. It does not know
+//! what is in a tarball; the one who unpacks them asks for a damaged one again.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
+use url::Url;
+
+use crate::backend::network;
+use crate::config::NetworkSettings;
+use crate::error::{Code, Error, Result};
+use crate::http::{Body, Budget, Client, Limits, Traffic};
+use crate::registry::Registries;
+
+#[cfg(test)]
+mod tests;
+
+/// A tarball to get.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// The caller's number for it, of which there is one.
+    pub index: usize,
+    pub url: Url,
+    /// `name@version`, for messages.
+    pub name_version: String,
+}
+
+/// What became of the download with this index.
+#[derive(Debug)]
+pub struct Fetched {
+    pub index: usize,
+    pub result: Result<Body>,
+}
+
+/// What the receiver of bodies says back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// The body of this index was damaged. Ignored while that download is still under way; how
+    /// often it is worth asking is the sender's to limit.
+    Retry(usize),
+    /// Nothing will be asked for any more; downloads under way are given up.
+    Finished,
+}
+
+/// What the downloads are made with.
+#[derive(Debug)]
+pub struct FetchOptions {
+    pub network: NetworkSettings,
+    pub registries: Arc<Registries>,
+    pub limits: Limits,
+    pub budget: Budget,
+    /// A folder for large bodies; what is put there has no name.
+    pub spool: PathBuf,
+    pub progress: Arc<Progress>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchStats {
+    pub requests: u64,
+    pub bytes_received: u64,
+}
+
+/// How far the downloads are, to be read from any thread.
+#[derive(Debug, Default)]
+pub struct Progress {
+    traffic: Arc<Traffic>,
+    done_count: AtomicUsize,
+    oldest: Mutex<Option<String>>,
+}
+
+impl Progress {
+    pub fn bytes_received(&self) -> u64 {
+        self.traffic.bytes_received()
+    }
+
+    /// Bodies handed over; one that was asked for again counts again.
+    pub fn done_count(&self) -> usize {
+        self.done_count.load(Ordering::Relaxed)
+    }
+
+    /// The `name@version` that has been under way for longest.
+    pub fn oldest(&self) -> Option<String> {
+        self.oldest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Gets all of `downloads`, then what `again` asks for, until it says [`Again::Finished`].
+///
+/// `deliver` must have room for every message (be unbounded): the memory is bounded by the budget,
+/// and waiting in it would stop all connections at once. An installation is given up by dropping
+/// either channel's other end, which is no error here.
+pub fn run(
+    downloads: Vec<Download>,
+    options: FetchOptions,
+    deliver: crossbeam_channel::Sender<Fetched>,
+    again: mpsc::UnboundedReceiver<Again>,
+) -> Result<FetchStats> {
+    let progress = options.progress.clone();
+    network::run(run_lanes(downloads, options, deliver, again)).map_err(|cause| {
+        Error::new(Code::Network, "failed to start the network thread").with_source(cause)
+    })?;
+    let Progress { traffic, .. } = &*progress;
+    Ok(FetchStats { requests: traffic.requests(), bytes_received: traffic.bytes_received() })
+}
+
+async fn run_lanes(
+    downloads: Vec<Download>,
+    options: FetchOptions,
+    deliver: crossbeam_channel::Sender<Fetched>,
+    mut again: mpsc::UnboundedReceiver<Again>,
+) {
+    let lane_count = options.network.connections_max.clamp(1, downloads.len().max(1));
+    let stage = Rc::new(Stage::new(downloads, options, deliver));
+    for _ in 0..lane_count {
+        let stage = stage.clone();
+        network::spawn(async move { stage.run_lane().await });
+    }
+    let listener = stage.clone();
+    network::spawn(async move {
+        while let Some(Again::Retry(index)) = again.recv().await {
+            listener.queue_again(index);
+        }
+        listener.stop.notify_one();
+    });
+    // The lanes are dropped with whatever they are doing when this returns.
+    stage.stop.notified().await;
+}
+
+/// What the lanes share. Positions are those in `downloads`.
+struct Stage {
+    downloads: Vec<Download>,
+    positions: HashMap<usize, usize>,
+    client: Client,
+    registries: Arc<Registries>,
+    progress: Arc<Progress>,
+    deliver: crossbeam_channel::Sender<Fetched>,
+    queue: mpsc::UnboundedSender<usize>,
+    queued: tokio::sync::Mutex<mpsc::UnboundedReceiver<usize>>,
+    state: RefCell<State>,
+    stop: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// By position: queued or under way, so not to be queued again.
+    is_pending: Vec<bool>,
+    /// Downloads under way in the order in which they were started.
+    running: BTreeMap<u64, usize>,
+    started_count: u64,
+}
+
+impl Stage {
+    fn new(
+        downloads: Vec<Download>,
+        options: FetchOptions,
+        deliver: crossbeam_channel::Sender<Fetched>,
+    ) -> Self {
+        let FetchOptions { network, registries, limits, budget, spool, progress } = options;
+        let client = Client::new(network, limits, budget, &spool, progress.traffic.clone());
+        let (queue, queued) = mpsc::unbounded_channel();
+        let positions: HashMap<usize, usize> =
+            downloads.iter().enumerate().map(|(position, one)| (one.index, position)).collect();
+        assert_eq!(positions.len(), downloads.len(), "every download has an index of its own");
+        let stage = Self {
+            positions,
+            client,
+            registries,
+            progress,
+            deliver,
+            queue,
+            queued: tokio::sync::Mutex::new(queued),
+            state: RefCell::new(State {
+                is_pending: vec![false; downloads.len()],
+                ..State::default()
+            }),
+            stop: Notify::new(),
+            downloads,
+        };
+        for download in &stage.downloads {
+            stage.queue_again(download.index);
+        }
+        stage
+    }
+
+    /// Queues a download that is not pending; what was never in the list is ignored.
+    fn queue_again(&self, index: usize) {
+        let Some(position) = self.positions.get(&index) else { return };
+        let was_pending =
+            std::mem::replace(&mut self.state.borrow_mut().is_pending[*position], true);
+        if !was_pending {
+            // The other end is in the same value, so it is open.
+            let _ = self.queue.send(*position);
+        }
+    }
+
+    async fn run_lane(&self) {
+        loop {
+            let next = self.queued.lock().await.recv().await;
+            let Some(position) = next else { return };
+            let download = &self.downloads[position];
+            let number = self.start(position);
+            let authorization = |url: &Url| self.registries.authorization(url);
+            let result = self.client.get(&download.url, authorization).await;
+            self.end(number, position);
+            let fetched = Fetched { index: download.index, result };
+            if self.deliver.send(fetched).is_err() {
+                self.stop.notify_one();
+                return;
+            }
+        }
+    }
+
+    fn start(&self, position: usize) -> u64 {
+        let mut state = self.state.borrow_mut();
+        let number = state.started_count;
+        state.started_count += 1;
+        state.running.insert(number, position);
+        if state.running.len() == 1 {
+            self.show_oldest(&state);
+        }
+        number
+    }
+
+    fn end(&self, number: u64, position: usize) {
+        let mut state = self.state.borrow_mut();
+        let was_oldest = state.running.first_key_value().is_some_and(|(first, _)| *first == number);
+        state.running.remove(&number);
+        state.is_pending[position] = false;
+        if was_oldest {
+            self.show_oldest(&state);
+        }
+        self.progress.done_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn show_oldest(&self, state: &State) {
+        let oldest = state.running.first_key_value();
+        let name = oldest.map(|(_, position)| self.downloads[*position].name_version.clone());
+        *self.progress.oldest.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+}

@@ -1,0 +1,489 @@
+//! The client against a server of plain threads on loopback, which says exactly what a test wants.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::{Body, Budget, Client, Limits, Traffic};
+use crate::backend::network::run;
+use crate::config::NetworkSettings;
+use crate::error::{Code, Error, Result};
+
+/// What the server was asked, and how often before.
+#[derive(Clone, Debug)]
+struct Asked {
+    path: String,
+    headers: HashMap<String, String>,
+    /// Requests before this one, on all connections.
+    number: usize,
+}
+
+/// The bytes to send; the connection is closed behind them where `closes`.
+struct Answer {
+    bytes: Vec<u8>,
+    closes: bool,
+}
+
+/// A server for as long as the test runs; its threads end with their connections.
+struct Server {
+    port: u16,
+    connection_count: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Server {
+    fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            port: listener.local_addr().unwrap().port(),
+            connection_count: Arc::default(),
+            asked: Arc::default(),
+        };
+        let (count, asked, answer) =
+            (server.connection_count.clone(), server.asked.clone(), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let (asked, answer) = (asked.clone(), answer.clone());
+                std::thread::spawn(move || serve(&stream.unwrap(), &asked, &*answer));
+            }
+        });
+        server
+    }
+
+    fn url(&self, path: &str) -> Url {
+        Url::parse(&format!("http://127.0.0.1:{}{path}", self.port)).unwrap()
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn connection_count(&self) -> usize {
+        self.connection_count.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked) -> Answer) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if !matches!(reader.read_line(&mut line), Ok(1..)) {
+                return;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            lines.push(line.trim().to_owned());
+        }
+        let pairs = lines[1..].iter().filter_map(|line| line.split_once(": "));
+        let request = {
+            let mut asked = asked.lock().unwrap();
+            let number = asked.len();
+            asked.push(Asked {
+                path: lines[0].split(' ').nth(1).unwrap().to_owned(),
+                headers: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+                number,
+            });
+            asked.last().unwrap().clone()
+        };
+        let Answer { bytes, closes } = answer(&request);
+        let mut writer = stream;
+        if writer.write_all(&bytes).is_err() || closes {
+            return;
+        }
+    }
+}
+
+fn ok(body: &[u8]) -> Answer {
+    let mut bytes =
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
+    bytes.extend_from_slice(body);
+    Answer { bytes, closes: false }
+}
+
+fn status(status: u16, headers: &str) -> Answer {
+    let head = format!("HTTP/1.1 {status} Status\r\n{headers}content-length: 2\r\n\r\nno");
+    Answer { bytes: head.into_bytes(), closes: false }
+}
+
+fn redirect(target: &str) -> Answer {
+    status(302, &format!("location: {target}\r\n"))
+}
+
+fn raw(text: &str) -> Answer {
+    Answer { bytes: text.as_bytes().to_vec(), closes: true }
+}
+
+fn settings() -> NetworkSettings {
+    NetworkSettings {
+        fetch_retry_mintimeout: Duration::from_millis(1),
+        fetch_retry_maxtimeout: Duration::from_millis(2),
+        fetch_timeout: Duration::from_secs(20),
+        ..NetworkSettings::default()
+    }
+}
+
+/// A client with its spool and its budget.
+struct Fixture {
+    spool: TempDir,
+    budget: Budget,
+    traffic: Arc<Traffic>,
+    settings: NetworkSettings,
+    limits: Limits,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self {
+            spool: tempfile::tempdir().unwrap(),
+            budget: Budget::new(1 << 20),
+            traffic: Arc::default(),
+            settings: settings(),
+            limits: Limits::default(),
+        }
+    }
+
+    fn client(&self) -> Client {
+        let Self { spool, budget, traffic, settings, limits } = self;
+        Client::new(settings.clone(), *limits, budget.clone(), spool.path(), traffic.clone())
+    }
+
+    fn get(&self, url: &Url) -> Result<Body> {
+        run(async { self.client().get(url, |_| None).await }).unwrap()
+    }
+
+    fn refusal(&self, url: &Url) -> Error {
+        self.get(url).unwrap_err()
+    }
+}
+
+fn bytes_of(body: Body) -> Vec<u8> {
+    match body {
+        Body::Memory { bytes, .. } => bytes.to_vec(),
+        Body::File { mut file, length } => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).unwrap();
+            assert_eq!(bytes.len() as u64, length);
+            bytes
+        }
+    }
+}
+
+#[test]
+fn requests_share_connections_up_to_the_limit() {
+    let server = Server::start(|asked| ok(asked.path.as_bytes()));
+    let mut fixture = Fixture::new();
+    fixture.settings.connections_max = 2;
+    let urls: Vec<Url> = (0..12).map(|index| server.url(&format!("/{index}"))).collect();
+    let mut bodies: Vec<Vec<u8>> = run(async {
+        let client = Rc::new(fixture.client());
+        let mut tasks = JoinSet::new();
+        for url in urls.clone() {
+            let client = client.clone();
+            tasks.spawn_local(async move { bytes_of(client.get(&url, |_| None).await.unwrap()) });
+        }
+        tasks.join_all().await
+    })
+    .unwrap();
+    bodies.sort();
+    let mut expected: Vec<Vec<u8>> = urls.iter().map(|url| url.path().into()).collect();
+    expected.sort();
+    assert_eq!(bodies, expected);
+    assert_eq!(server.connection_count(), 2);
+    assert_eq!(fixture.traffic.requests(), 12);
+    assert_eq!(fixture.traffic.bytes_received(), expected.concat().len() as u64);
+}
+
+#[test]
+fn a_request_says_what_it_takes_and_who_asks() {
+    let server = Server::start(|_| ok(b""));
+    let mut fixture = Fixture::new();
+    fixture.settings.user_agent = "agent/1".to_owned();
+    fixture.get(&server.url("/@s/a/-/a.tgz?q=1")).unwrap();
+    let asked = server.asked();
+    assert_eq!(asked[0].path, "/@s/a/-/a.tgz?q=1");
+    let expected = [
+        ("host", format!("127.0.0.1:{}", server.port)),
+        ("accept", "*/*".to_owned()),
+        ("accept-encoding", "identity".to_owned()),
+        ("user-agent", "agent/1".to_owned()),
+    ];
+    let expected: HashMap<_, _> =
+        expected.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    assert_eq!(asked[0].headers, expected);
+}
+
+#[test]
+fn a_connection_that_died_while_idle_is_not_a_failed_try() {
+    // The server says that it keeps the connection, and closes it.
+    let server = Server::start(|_| Answer { closes: true, ..ok(b"x") });
+    let mut fixture = Fixture::new();
+    fixture.settings.fetch_retries = 0;
+    run(async {
+        let client = fixture.client();
+        for _ in 0..5 {
+            client.get(&server.url("/"), |_| None).await.unwrap();
+        }
+    })
+    .unwrap();
+    assert_eq!(fixture.traffic.requests(), 5);
+}
+
+#[test]
+fn a_truncated_body_is_asked_for_again() {
+    let cut = [
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-le",
+        "",
+    ];
+    for text in cut {
+        let server =
+            Server::start(move |asked| if asked.number == 0 { raw(text) } else { ok(b"whole") });
+        let fixture = Fixture::new();
+        assert_eq!(bytes_of(fixture.get(&server.url("/")).unwrap()), b"whole", "{text}");
+        assert_eq!(server.asked().len(), 2);
+        assert_eq!(fixture.budget.available(), 1 << 20);
+    }
+}
+
+#[test]
+fn a_body_in_chunks_or_up_to_the_end_is_whole() {
+    for text in [
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n\r\nabc",
+    ] {
+        let server = Server::start(move |_| raw(text));
+        assert_eq!(bytes_of(Fixture::new().get(&server.url("/")).unwrap()), b"abc");
+    }
+}
+
+#[test]
+fn passing_refusals_are_asked_again_and_then_reported() {
+    for number in [408, 420, 429, 500, 503] {
+        let server = Server::start(move |_| status(number, "retry-after: 0\r\n"));
+        let error = Fixture::new().refusal(&server.url("/a?secret"));
+        assert_eq!(error.code(), Code::Network);
+        let expected = format!("`{}?***` answered with status {number}", server.url("/a"));
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(server.asked().len(), 3);
+        assert_eq!(server.connection_count(), 1);
+    }
+}
+
+#[test]
+fn retry_after_goes_before_our_own_wait() {
+    let server = Server::start(|asked| match asked.number {
+        0 => status(429, "retry-after: 0\r\n"),
+        _ => ok(b"x"),
+    });
+    let mut fixture = Fixture::new();
+    // The test would run into the deadline of all tests if these were waited for.
+    fixture.settings.fetch_retry_mintimeout = Duration::from_secs(3600);
+    fixture.settings.fetch_retry_maxtimeout = Duration::from_secs(3600);
+    assert_eq!(bytes_of(fixture.get(&server.url("/")).unwrap()), b"x");
+}
+
+#[test]
+fn lasting_refusals_are_reported_at_once() {
+    let cases = [
+        (401, Code::Authentication),
+        (403, Code::Authentication),
+        (404, Code::NotFound),
+        (410, Code::NotFound),
+        (304, Code::Network),
+        (204, Code::Network),
+        (400, Code::Network),
+    ];
+    for (number, code) in cases {
+        let server = Server::start(move |_| match number {
+            204 | 304 => raw(&format!("HTTP/1.1 {number} Status\r\n\r\n")),
+            _ => status(number, ""),
+        });
+        let error = Fixture::new().refusal(&server.url("/"));
+        assert_eq!(error.code(), code, "{number}");
+        assert_eq!(server.asked().len(), 1, "{number}");
+        if code == Code::Authentication {
+            let key = format!("//127.0.0.1:{}/:_authToken", server.port);
+            let expected = format!("set `{key}` in `.npmrc` to a valid token");
+            assert_eq!(error.hint(), Some(expected.as_str()));
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_reported_after_all_tries() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+    let fixture = Fixture::new();
+    let error = fixture.refusal(&url);
+    assert_eq!(error.code(), Code::Network);
+    assert_eq!(error.to_string(), format!("failed to connect to `127.0.0.1:{port}`"));
+}
+
+#[test]
+fn a_silent_server_is_given_up() {
+    // The head promises a body that never comes, on a connection that stays open.
+    let server = Server::start(|asked| match asked.number {
+        0 => Answer { closes: false, ..raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n") },
+        _ => ok(b"x"),
+    });
+    let mut fixture = Fixture::new();
+    fixture.settings.fetch_timeout = Duration::from_millis(100);
+    assert_eq!(bytes_of(fixture.get(&server.url("/")).unwrap()), b"x");
+}
+
+#[test]
+fn a_redirect_to_another_host_takes_no_credentials_along() {
+    let target = Server::start(|_| ok(b"x"));
+    let address = target.url("/b").to_string();
+    let server = Server::start(move |asked| match asked.path.as_str() {
+        "/" => redirect("/a"),
+        _ => redirect(&address),
+    });
+    let (home, port) = (server.url("/"), server.port);
+    let authorization =
+        move |url: &Url| (url.port() == Some(port)).then(|| "Bearer secret".to_owned());
+    let fixture = Fixture::new();
+    let body = run(async { fixture.client().get(&home, authorization).await }).unwrap().unwrap();
+    assert_eq!(bytes_of(body), b"x");
+    let sent = |server: &Server| -> Vec<Option<String>> {
+        server.asked().iter().map(|asked| asked.headers.get("authorization").cloned()).collect()
+    };
+    let secret = Some("Bearer secret".to_owned());
+    assert_eq!(sent(&server), [secret.clone(), secret]);
+    assert_eq!(sent(&target), [None]);
+    // Both answers of the first host came over one connection.
+    assert_eq!(server.connection_count(), 1);
+}
+
+#[test]
+fn redirects_end() {
+    let server = Server::start(|_| redirect("/again"));
+    let error = Fixture::new().refusal(&server.url("/"));
+    let expected = format!("`{}` led to more than 10 redirects", server.url("/"));
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(server.asked().len(), 11);
+}
+
+#[test]
+fn a_redirect_leads_to_http_or_https_only() {
+    for target in ["file:///etc/passwd", "ftp://127.0.0.1/"] {
+        let server = Server::start(move |_| redirect(target));
+        let error = Fixture::new().refusal(&server.url("/"));
+        let problem = "redirects to an address that is neither http nor https";
+        assert_eq!(error.to_string(), format!("`{}` {problem}", server.url("/")));
+    }
+    let headers = [(hyper::header::LOCATION, "http://a.test/".parse().unwrap())];
+    let headers = headers.into_iter().collect();
+    let secure = Url::parse("https://a.test/").unwrap();
+    let error = super::redirect_target(&secure, &headers).unwrap_err();
+    assert_eq!(error.to_string(), "`https://a.test/` redirects from https to http");
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_whether_or_not_it_says_so() {
+    let claimed = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\nabc";
+    let endless = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}",
+        "4\r\nabcd\r\n".repeat(10_000)
+    );
+    for text in [claimed.to_owned(), endless] {
+        let server = Server::start(move |_| raw(&text));
+        let mut fixture = Fixture::new();
+        fixture.limits = Limits { body_bytes_max: 1000, body_memory_max: 100 };
+        let error = fixture.refusal(&server.url("/"));
+        assert_eq!(error.code(), Code::Tarball);
+        assert_eq!(error.to_string(), format!("`{}` is larger than 1000 bytes", server.url("/")));
+        assert_eq!(server.asked().len(), 1);
+        assert_eq!(fixture.budget.available(), 1 << 20);
+        assert_eq!(fixture.spool.path().read_dir().unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_large_body_goes_to_a_file_without_a_name() {
+    let content: Vec<u8> = (0..=255).cycle().take(3000).collect();
+    let chunked = {
+        let mut bytes = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        for part in content.chunks(1000) {
+            bytes.extend(format!("{:x}\r\n", part.len()).into_bytes());
+            bytes.extend(part);
+            bytes.extend(b"\r\n");
+        }
+        bytes.extend(b"0\r\n\r\n");
+        bytes
+    };
+    let whole = content.clone();
+    let server = Server::start(move |asked| match asked.path.as_str() {
+        "/chunked" => Answer { bytes: chunked.clone(), closes: false },
+        _ => ok(&whole),
+    });
+    for path in ["/chunked", "/claimed"] {
+        let mut fixture = Fixture::new();
+        fixture.limits.body_memory_max = 2048;
+        let body = fixture.get(&server.url(path)).unwrap();
+        assert!(matches!(body, Body::File { length: 3000, .. }), "{path}");
+        assert_eq!(fixture.spool.path().read_dir().unwrap().count(), 0);
+        assert_eq!(fixture.budget.available(), 1 << 20);
+        assert_eq!(bytes_of(body), content);
+    }
+}
+
+#[test]
+fn a_body_in_memory_holds_its_part_of_the_budget() {
+    let server = Server::start(|_| ok(&[0; 5000]));
+    let fixture = Fixture::new();
+    let body = fixture.get(&server.url("/")).unwrap();
+    assert_eq!(fixture.budget.available(), (1 << 20) - 5 * 1024);
+    drop(body);
+    assert_eq!(fixture.budget.available(), 1 << 20);
+}
+
+#[test]
+fn a_full_budget_holds_downloads_back_until_a_body_is_dropped() {
+    let server = Server::start(|_| ok(&[0; 1024]));
+    let mut fixture = Fixture::new();
+    fixture.budget = Budget::new(1024);
+    run(async {
+        let client = fixture.client();
+        let url = server.url("/");
+        let first = client.get(&url, |_| None).await.unwrap();
+        let is_done = Cell::new(false);
+        let second = async {
+            client.get(&url, |_| None).await.unwrap();
+            is_done.set(true);
+        };
+        let mut second = std::pin::pin!(second);
+        // The head of the second answer comes in this time; its body has to wait.
+        let waited = crate::backend::network::timeout(Duration::from_millis(100), &mut second);
+        assert!(waited.await.is_none() && !is_done.get());
+        drop(first);
+        second.await;
+        assert!(is_done.get());
+    })
+    .unwrap();
+}
+
+#[test]
+fn credentials_that_no_header_can_hold_are_not_shown() {
+    let server = Server::start(|_| ok(b""));
+    let fixture = Fixture::new();
+    let url = server.url("/");
+    let authorization = |_: &Url| Some("Bearer secret\nx".to_owned());
+    let error = run(async { fixture.client().get(&url, authorization).await });
+    let expected = "ECONFIG: the credentials for `127.0.0.1` hold a line break or the like";
+    assert_eq!(format!("{:?}", error.unwrap().unwrap_err()), expected);
+}

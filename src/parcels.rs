@@ -1,0 +1,135 @@
+//! From the plan to the parcels that are delivered: addresses, integrity, and what each place of a
+//! package asks for.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::backend::Placement;
+use crate::delivery::Parcel;
+use crate::error::Result;
+use crate::graph::{Graph, NodeId};
+use crate::integrity::Integrity;
+use crate::link::Target;
+use crate::plan::{Plan, Tarball};
+use crate::registry::{Registries, Source};
+
+/// Packs tarballs of the plan.
+pub fn pack<'p>(
+    graph: &Graph<'p>,
+    plan: &Plan<'p>,
+    tarballs: &[Tarball<'p>],
+    placement: &Placement,
+) -> Result<Vec<Parcel<'p>>> {
+    let owners = Owners::new(graph, plan, tarballs);
+    let mut won_bins = owners.won_bins(graph, plan);
+    let mut nested = owners.nested(graph, plan);
+    tarballs
+        .iter()
+        .map(|tarball| {
+            let Source::Registry { url, legacy_sha1 } = &tarball.source else {
+                unreachable!("the plan refuses all other sources");
+            };
+            let integrity = match (tarball.integrity, legacy_sha1) {
+                (Some(text), _) => Some(Integrity::parse(text)?),
+                (None, Some(hex)) => Some(Integrity::from_sha1_hex(hex)?),
+                (None, None) => None,
+            };
+            let targets = tarball.targets.iter().map(|id| Target {
+                node: *id,
+                path: graph.node(*id).path.as_str(),
+                won_bins: won_bins.remove(id).unwrap_or_default(),
+                is_resolved: graph.node(*id).entry.resolved.get().is_some(),
+                nested: nested.remove(id).unwrap_or_default(),
+                placement: placement.clone(),
+            });
+            Ok(Parcel {
+                label: format!("{}@{}", tarball.name, tarball.version),
+                url: url.clone(),
+                integrity,
+                targets: targets.collect(),
+                is_optional: tarball
+                    .targets
+                    .iter()
+                    .all(|id| graph.node(*id).flags.is_optional),
+                stored: None,
+            })
+        })
+        .collect()
+}
+
+/// Tarballs of the bundled packages that are not on disk, although the package that bundles them
+/// has been placed.
+pub fn missing_from_bundles<'p>(
+    directory: &Path,
+    graph: &Graph<'p>,
+    plan: &mut Plan<'p>,
+    registries: &Registries,
+) -> Result<Vec<Tarball<'p>>> {
+    let mut missing = plan.bundled.clone();
+    missing.retain(|id| {
+        let path = directory.join(graph.node(*id).path.as_str());
+        !plan.left_out.contains(id) && !path.join("package.json").exists()
+    });
+    plan.tarballs_of(graph, &missing, registries)
+}
+
+/// Which tarball a file below a package comes from: the package's own, or that of the package
+/// which bundles it.
+struct Owners<'t> {
+    own: HashMap<NodeId, &'t Tarball<'t>>,
+}
+
+impl<'t> Owners<'t> {
+    fn new(graph: &Graph<'_>, plan: &Plan<'_>, tarballs: &'t [Tarball<'t>]) -> Self {
+        let _ = (graph, plan);
+        let own = tarballs
+            .iter()
+            .flat_map(|tarball| tarball.targets.iter().map(move |id| (*id, tarball)))
+            .collect();
+        Self { own }
+    }
+
+    /// The package whose tarball brings the files of `id`.
+    fn of(&self, graph: &Graph<'_>, plan: &Plan<'_>, id: NodeId) -> Option<NodeId> {
+        if self.own.contains_key(&id) {
+            return Some(id);
+        }
+        if !plan.bundled.contains(&id) {
+            return None;
+        }
+        graph.parents(id).find(|parent| self.own.contains_key(parent))
+    }
+
+    /// The files that commands lead to, by the package whose tarball has them.
+    fn won_bins(&self, graph: &Graph<'_>, plan: &Plan<'_>) -> HashMap<NodeId, Vec<String>> {
+        let mut won: HashMap<NodeId, Vec<String>> = HashMap::new();
+        for bin in &plan.bins {
+            let Some(owner) = self.of(graph, plan, bin.node) else { continue };
+            let inner = relative(graph, owner, bin.node);
+            let file = match inner {
+                "" => bin.file.clone(),
+                inner => format!("{inner}/{}", bin.file),
+            };
+            won.entry(owner).or_default().push(file);
+        }
+        won
+    }
+
+    /// The packages that have a place of their own below another.
+    fn nested<'p>(&self, graph: &Graph<'p>, plan: &Plan<'p>) -> HashMap<NodeId, Vec<&'p str>> {
+        let mut nested: HashMap<NodeId, Vec<&'p str>> = HashMap::new();
+        let links = plan.installed(graph).filter(|id| graph.node(*id).link_target.is_some());
+        for id in self.own.keys().copied().chain(links) {
+            for parent in graph.parents(id).filter(|parent| self.own.contains_key(parent)) {
+                nested.entry(parent).or_default().push(relative(graph, parent, id));
+            }
+        }
+        nested
+    }
+}
+
+/// The path of a package from one above it.
+fn relative<'p>(graph: &Graph<'p>, above: NodeId, id: NodeId) -> &'p str {
+    let (above, path) = (graph.node(above).path.as_str(), graph.node(id).path.as_str());
+    path.strip_prefix(above).map_or(path, |rest| rest.trim_start_matches('/'))
+}

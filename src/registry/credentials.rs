@@ -1,0 +1,152 @@
+//! Credentials by address, as `.npmrc` scopes them (`//host/path/:_authToken`), and the header
+//! that is made of them. Nothing here can print a secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+use url::Url;
+
+const TOKEN: &str = "_authToken";
+const AUTH: &str = "_auth";
+const USERNAME: &str = "username";
+const PASSWORD: &str = "_password";
+
+/// The keys of `.npmrc` that hold credentials, with their values.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    values: BTreeMap<String, String>,
+}
+
+impl Credentials {
+    /// Keeps a key such as `//host/:_authToken`, unless it is of another kind or has no value.
+    pub fn set(&mut self, key: &str, value: &str) {
+        let kind = key.rsplit_once(':').map(|(_, kind)| kind);
+        let is_credential = matches!(kind, Some(TOKEN | AUTH | USERNAME | PASSWORD));
+        if is_credential && !value.is_empty() {
+            self.values.insert(key.to_owned(), value.to_owned());
+        }
+    }
+
+    /// The header's value for an address. Walks from the whole address up to its host, taking off
+    /// a segment or a slash at a time, so that neither another host nor a path beside the one that
+    /// is named can match (npm 11.19, `npm-registry-fetch/lib/auth.js`).
+    ///
+    /// npm goes on to try the registry's own credentials for any address at the same host. That is
+    /// left out: a token for one folder of a host is not meant for its other folders.
+    pub fn authorization(&self, url: &Url) -> Option<String> {
+        if self.values.is_empty() {
+            return None;
+        }
+        let address = format!("//{}{}", super::host_and_port(url), url.path());
+        let mut prefix = address.as_str();
+        while prefix.len() > "//".len() {
+            if let Some(header) = self.header(prefix) {
+                return Some(header);
+            }
+            let end = match prefix.strip_suffix('/') {
+                Some(rest) => rest.len(),
+                None => prefix.rfind('/').map_or(0, |slash| slash + 1),
+            };
+            prefix = &prefix[..end];
+        }
+        None
+    }
+
+    fn header(&self, prefix: &str) -> Option<String> {
+        let value = |kind: &str| self.values.get(&format!("{prefix}:{kind}"));
+        if let Some(token) = value(TOKEN) {
+            return Some(format!("Bearer {token}"));
+        }
+        if let Some(auth) = value(AUTH) {
+            return Some(format!("Basic {auth}"));
+        }
+        let (username, password) = (value(USERNAME)?, value(PASSWORD)?);
+        // Node takes base64 with and without its padding.
+        let config = GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true);
+        let password = GeneralPurpose::new(&ALPHABET, config).decode(password).ok()?;
+        let mut pair = format!("{username}:").into_bytes();
+        pair.extend(password);
+        Some(format!("Basic {}", STANDARD.encode(pair)))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(entries: &[(&str, &str)], address: &str) -> Option<String> {
+        let mut credentials = Credentials::default();
+        for (key, value) in entries {
+            credentials.set(key, value);
+        }
+        credentials.authorization(&Url::parse(address).unwrap())
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let entries = [("//r.test/:_authToken", "host"), ("//r.test/a/:_authToken", "folder")];
+        let sent = |address| header(&entries, address);
+        assert_eq!(sent("https://r.test/a/b/-/b.tgz").as_deref(), Some("Bearer folder"));
+        assert_eq!(sent("https://r.test/c.tgz").as_deref(), Some("Bearer host"));
+    }
+
+    #[test]
+    fn a_key_without_its_last_slash_counts() {
+        let entries = [("//r.test/a:_authToken", "t"), ("//s.test:_authToken", "t")];
+        for address in ["https://r.test/a/b.tgz", "https://r.test/a", "https://s.test/a"] {
+            assert_eq!(header(&entries, address).as_deref(), Some("Bearer t"), "{address}");
+        }
+    }
+
+    #[test]
+    fn another_host_or_folder_gets_nothing() {
+        let entries = [("//r.test/a/:_authToken", "t"), ("//p.test:8443/:_authToken", "t")];
+        let strangers = [
+            "https://r.test/b/c.tgz",
+            "https://r.test/ab/c.tgz",
+            "https://r.test/a/../b/c.tgz",
+            "https://r.test/c.tgz",
+            "https://r.test.evil.test/a/c.tgz",
+            "https://r.test:8443/a/c.tgz",
+            "https://r.test@evil.test/a/c.tgz",
+            "https://evil.test//r.test/a/c.tgz",
+            "https://p.test/c.tgz",
+        ];
+        for address in strangers {
+            assert_eq!(header(&entries, address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_credential_makes_its_header() {
+        let token = ("//r.test/:_authToken", "t");
+        let auth = ("//r.test/:_auth", "dTpw");
+        let user = [("//r.test/:username", "u"), ("//r.test/:_password", "cA")];
+        let sent = |entries: &[_]| header(entries, "https://r.test/a.tgz");
+        assert_eq!(sent(&[user[0], user[1]]).as_deref(), Some("Basic dTpw"));
+        assert_eq!(sent(&[user[0], user[1], auth]).as_deref(), Some("Basic dTpw"));
+        assert_eq!(sent(&[auth, token]).as_deref(), Some("Bearer t"));
+        assert_eq!(sent(&[user[0]]), None);
+        assert_eq!(sent(&[("//r.test/:_authToken", "")]), None);
+        assert_eq!(sent(&[("//r.test/:email", "e")]), None);
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        let mut credentials = Credentials::default();
+        credentials.set("//r.test/:_authToken", "secret");
+        assert_eq!(format!("{credentials:?}"), r#"{"//r.test/:_authToken"}"#);
+    }
+}
