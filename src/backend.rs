@@ -36,7 +36,7 @@ pub use threads::FileQueue;
 /// Connections, timers and tasks, as the network driver offers them. All of it works only inside
 /// [`network::run`], on that thread.
 pub mod network {
-    pub use super::epoll::{connect, run, sleep, spawn, timeout};
+    pub use super::epoll::{connect, resolve, run, sleep, spawn, timeout};
 }
 
 /// Which of the two open directories a path is relative to.

@@ -125,11 +125,10 @@ fn repair(graph: &Graph<'_>, from: NodeId, edge: &Edge<'_>) -> Repair {
     let Some(above) = graph.node(from).resolve_parent else { return Repair::Impossible };
     match graph.child(above, edge.name) {
         Some(fitting) if graph.is_satisfied_by(from, edge, fitting) => Repair::Keep(above),
-        Some(_) => Repair::Impossible,
         // npm takes the newest version that fits. If that is newer than the wrong one, the wrong
         // one makes way for it.
         None if is_below(&edge.specifier, graph.version(wrong)) => Repair::Shadowed,
-        None => Repair::Impossible,
+        Some(_) | None => Repair::Impossible,
     }
 }
 

@@ -32,7 +32,7 @@ pub fn clear_packages<'p>(
 }
 
 /// Refuses folders of the project that are symbolic links, before anything is put below them.
-pub fn check_tops<'p>(project: &Path, tops: &[InstallPath<'p>]) -> Result<()> {
+pub fn check_tops(project: &Path, tops: &[InstallPath<'_>]) -> Result<()> {
     for top in tops {
         let mut folder = project.to_owned();
         for component in top.as_str().split('/') {
@@ -95,7 +95,8 @@ mod tests {
     fn the_folders_stay_and_everything_in_them_goes() {
         let project = tempfile::tempdir().unwrap();
         let workspace = Workspace { name: "w".to_owned(), path: "w".to_owned() };
-        for folder in ["node_modules/a/lib", "node_modules/.bin", "w/node_modules/.x", "o/node_modules"]
+        for folder in
+            ["node_modules/a/lib", "node_modules/.bin", "w/node_modules/.x", "o/node_modules"]
         {
             fs::create_dir_all(project.path().join(folder)).unwrap();
         }

@@ -40,6 +40,7 @@ pub struct OutputArguments {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct CiArguments {
     /// The project's folder
     #[arg(short = 'C', long = "prefix", value_name = "DIR", default_value = ".")]

@@ -15,25 +15,15 @@ pub fn locale_compare(first: &str, second: &str) -> Ordering {
     })
 }
 
-fn weight(character: char) -> u32 {
+/// The place in [`ORDER`]; what is not there comes after it.
+fn weight(character: char) -> (usize, char) {
     let lower = character.to_ascii_lowercase();
-    match ORDER.iter().position(|known| *known == lower as u32) {
-        Some(place) => u32::try_from(place).unwrap_or(u32::MAX),
-        None => lower as u32 + ORDER.len() as u32,
-    }
+    let place = u8::try_from(lower).ok().and_then(|byte| ORDER.iter().position(|at| *at == byte));
+    (place.unwrap_or(ORDER.len()), lower)
 }
 
 /// Printable ASCII in collation order; letters in lower case.
-const ORDER: [u32; 69] = {
-    let text = b" _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut order = [0; 69];
-    let mut index = 0;
-    while index < text.len() {
-        order[index] = text[index] as u32;
-        index += 1;
-    }
-    order
-};
+const ORDER: &[u8] = b" _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
 
 #[cfg(test)]
 mod tests {

@@ -170,7 +170,7 @@ struct Outcome {
 }
 
 impl Depot<'_, '_> {
-    /// Runs all workers to their end.
+    /// Runs all workers to their end. The channel ends with them, which stops the network thread.
     fn work(&self, arrivals: Option<Receiver<Fetched>>) {
         self.site.pool.broadcast(|_| {
             let mut queue = FileQueue::new(self.site.bases.clone());
@@ -186,6 +186,7 @@ impl Depot<'_, '_> {
                 Err(error) => self.fail(error),
             }
         });
+        drop(arrivals);
     }
 
     fn place_stored(&self, queue: &mut FileQueue) -> Result<Placed> {
@@ -219,8 +220,10 @@ impl Depot<'_, '_> {
             let parcel = &self.parcels[index];
             let extracted = result.and_then(|body| {
                 let address = parcel.url.as_str();
-                let identity =
-                    parcel.integrity.as_ref().map_or(Identity::Address(address), Identity::Integrity);
+                let identity = parcel
+                    .integrity
+                    .as_ref()
+                    .map_or(Identity::Address(address), Identity::Integrity);
                 extractor.extract(reserved(body), identity, queue, self.site.cache)
             });
             match extracted {
@@ -300,9 +303,9 @@ fn reserved(body: http::Body) -> extract::Body {
         }
     }
     match body {
-        http::Body::Memory { bytes, reservation } => extract::Body::Memory(Bytes::from_owner(
-            Reserved { bytes, _reservation: reservation },
-        )),
+        http::Body::Memory { bytes, reservation } => {
+            extract::Body::Memory(Bytes::from_owner(Reserved { bytes, _reservation: reservation }))
+        }
         http::Body::File { file, length } => extract::Body::File(file, length),
     }
 }

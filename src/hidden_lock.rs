@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -31,7 +32,8 @@ pub fn hidden_lock(graph: &Graph<'_>, nodes: impl Iterator<Item = NodeId>) -> St
     let name = root.manifest.name.get().or(root.entry.name.get());
     for (key, value) in [("name", name), ("version", root.manifest.version.get())] {
         if let Some(value) = value {
-            text.push_str(&format!("  \"{key}\": {},\n", quoted(value)));
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "  \"{key}\": {},", quoted(value));
         }
     }
     text.push_str("  \"lockfileVersion\": 3,\n  \"requires\": true,\n  \"packages\": {");

@@ -31,7 +31,7 @@ impl<T> std::ops::Deref for Lenient<T> {
     }
 }
 
-impl<'a> Lenient<Cow<'a, str>> {
+impl Lenient<Cow<'_, str>> {
     /// `None` where the string is absent or empty: npm treats both alike.
     pub fn get(&self) -> Option<&str> {
         (!self.0.is_empty()).then_some(&*self.0)
@@ -48,7 +48,7 @@ impl<'a> Lenient<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
     }
 }
 
-impl<'a> Lenient<Vec<Cow<'a, str>>> {
+impl Lenient<Vec<Cow<'_, str>>> {
     pub fn contains_name(&self, name: &str) -> bool {
         self.0.iter().any(|item| item == name)
     }
@@ -77,9 +77,9 @@ trait FromJson<'de>: Default {
         Self::default()
     }
 
-    fn from_item(&mut self, _item: Cow<'de, str>) {}
+    fn add_item(&mut self, _item: Cow<'de, str>) {}
 
-    fn from_pair(&mut self, _key: Cow<'de, str>, _value: Option<Cow<'de, str>>) {}
+    fn add_pair(&mut self, _key: Cow<'de, str>, _value: Option<Cow<'de, str>>) {}
 }
 
 impl<'de> FromJson<'de> for Cow<'de, str> {
@@ -93,13 +93,13 @@ impl<'de> FromJson<'de> for Vec<Cow<'de, str>> {
         vec![text]
     }
 
-    fn from_item(&mut self, item: Cow<'de, str>) {
+    fn add_item(&mut self, item: Cow<'de, str>) {
         self.push(item);
     }
 }
 
 impl<'de> FromJson<'de> for Vec<(Cow<'de, str>, Cow<'de, str>)> {
-    fn from_pair(&mut self, key: Cow<'de, str>, value: Option<Cow<'de, str>>) {
+    fn add_pair(&mut self, key: Cow<'de, str>, value: Option<Cow<'de, str>>) {
         if let Some(value) = value {
             // As in JavaScript, a key that comes twice has its last value.
             self.retain(|(earlier, _)| *earlier != key);
@@ -119,15 +119,15 @@ impl<'de> FromJson<'de> for Bundle<'de> {
         if value { Bundle::All } else { Bundle::Nothing }
     }
 
-    fn from_item(&mut self, item: Cow<'de, str>) {
+    fn add_item(&mut self, item: Cow<'de, str>) {
         match self {
             Bundle::Names(names) => names.push(item),
             Bundle::Nothing | Bundle::All => *self = Bundle::Names(vec![item]),
         }
     }
 
-    fn from_pair(&mut self, key: Cow<'de, str>, _value: Option<Cow<'de, str>>) {
-        self.from_item(key);
+    fn add_pair(&mut self, key: Cow<'de, str>, _value: Option<Cow<'de, str>>) {
+        self.add_item(key);
     }
 }
 
@@ -172,7 +172,7 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for LenientVisitor<T> {
         let mut value = T::default();
         while let Some(Scalar(item)) = items.next_element()? {
             if let Some(item) = item {
-                value.from_item(item);
+                value.add_item(item);
             }
         }
         Ok(value)
@@ -183,7 +183,7 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for LenientVisitor<T> {
         while let Some(Scalar(key)) = pairs.next_key()? {
             let Scalar(item) = pairs.next_value()?;
             if let Some(key) = key {
-                value.from_pair(key, item);
+                value.add_pair(key, item);
             }
         }
         Ok(value)

@@ -33,14 +33,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_ci(
-    arguments: &CiArguments,
-    environment: &Environment,
-    reporter: Reporter,
-) -> Result<()> {
-    let directory = arguments.directory.canonicalize().map_err(|error| {
-        Error::io("find the project's folder", &arguments.directory, error)
-    })?;
+fn run_ci(arguments: &CiArguments, environment: &Environment, reporter: Reporter) -> Result<()> {
+    let directory = arguments
+        .directory
+        .canonicalize()
+        .map_err(|error| Error::io("find the project's folder", &arguments.directory, error))?;
     let settings = config::load(&directory, &overrides(arguments), environment)?;
     let ignores_scripts = settings.ignore_scripts;
     let jobs = arguments.jobs.map_or_else(processors, usize::from);

@@ -47,10 +47,7 @@ pub fn pack<'p>(
                 url: url.clone(),
                 integrity,
                 targets: targets.collect(),
-                is_optional: tarball
-                    .targets
-                    .iter()
-                    .all(|id| graph.node(*id).flags.is_optional),
+                is_optional: tarball.targets.iter().all(|id| graph.node(*id).flags.is_optional),
                 stored: None,
             })
         })

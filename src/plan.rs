@@ -258,6 +258,7 @@ fn incompatible(
     warnings: &mut Vec<String>,
 ) -> Result<HashSet<NodeId>> {
     let mut inert = HashSet::new();
+    let mut misfits = Vec::new();
     for id in graph.wanted() {
         let manifest = graph.node(graph.target(id)).manifest;
         if graph.node(id).flags.is_optional {
@@ -276,26 +277,36 @@ fn incompatible(
             format!("{name}@{}", graph.version(id).unwrap_or_default())
         };
         if !choice.engines.allow(manifest) {
-            let wanted = manifest.engines.map_or("", |engines| engines.get());
-            let message = format!("{} wants the engines {}", package(), one_line(wanted));
             if choice.is_engine_strict {
+                let wanted = manifest.engines.map_or("", |engines| engines.get());
+                let message = format!("{} wants the engines {}", package(), one_line(wanted));
                 return Err(Error::new(Code::BadEngine, message)
                     .with_hint("use the node that it wants, or unset engine-strict"));
             }
-            warnings.push(message);
+            misfits.push(package());
         }
         if !choice.host.allows(manifest) {
             return Err(bad_platform(&package(), graph.node(id).manifest, choice.host));
         }
     }
+    warnings.extend(engines_warning(&misfits));
     Ok(inert)
 }
 
-fn bad_platform(
-    package: &str,
-    manifest: &crate::manifest::Manifest<'_>,
-    host: &Platform,
-) -> Error {
+/// One line for all of them: a large project has dozens on a node that is a year old.
+fn engines_warning(misfits: &[String]) -> Option<String> {
+    const SHOWN_MAX: usize = 3;
+    let shown = misfits.iter().take(SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match misfits.len().saturating_sub(SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!misfits.is_empty()).then(|| {
+        format!("EBADENGINE: {shown}{more}: `engines` asks for another version of node or npm")
+    })
+}
+
+fn bad_platform(package: &str, manifest: &crate::manifest::Manifest<'_>, host: &Platform) -> Error {
     let libc = host.libc.as_deref().unwrap_or("unknown");
     let message = format!(
         "unsupported platform for {package}: wanted os [{}], cpu [{}], libc [{}], this is {} {} {libc}",

@@ -33,9 +33,11 @@ pub fn show_progress<T>(
             while !is_done.load(Ordering::Acquire) {
                 bar.set_position(progress.done_count() as u64);
                 bar.set_prefix(indicatif::HumanBytes(progress.bytes_received()).to_string());
-                bar.set_message(progress.oldest().map_or_else(String::new, |name| {
-                    format!("waiting for {name}")
-                }));
+                bar.set_message(
+                    progress
+                        .oldest()
+                        .map_or_else(String::new, |name| format!("waiting for {name}")),
+                );
                 thread::park_timeout(TICK);
             }
             bar.finish_and_clear();

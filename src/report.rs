@@ -103,7 +103,9 @@ fn printable(text: &str) -> String {
         (character.is_control() && character != '\n')
             || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|character| if is_harmful(character) { '\u{fffd}' } else { character }).collect()
+    text.chars()
+        .map(|character| if is_harmful(character) { '\u{fffd}' } else { character })
+        .collect()
 }
 
 fn closing_line(summary: &Summary) -> String {

@@ -52,14 +52,13 @@ impl<'a> Specifier<'a> {
     /// where the specifier does not speak of versions.
     pub fn accepts(&self, version: Option<&Version>) -> Option<bool> {
         match self {
-            Specifier::Any => Some(true),
+            // What a tag pointed at when the lockfile was written is not to be known from it.
+            Specifier::Any | Specifier::Tag(_) => Some(true),
             Specifier::Range(range) => {
                 Some(version.is_some_and(|version| range.satisfies(version)))
             }
             // The name behind an alias is not compared, as in npm.
             Specifier::Alias(_, specifier) => specifier.accepts(version),
-            // What a tag pointed at when the lockfile was written is not to be known from it.
-            Specifier::Tag(_) => Some(true),
             Specifier::Git(_)
             | Specifier::Remote(_)
             | Specifier::File(_)
@@ -92,8 +91,8 @@ fn widen_upper_bounds(text: &str) -> String {
             .unwrap_or(trimmed.len());
         let (version, rest) = trimmed.split_at(end);
         match next_after_partial(version) {
-            Some(next) => widened.push_str(&format!("<{next}{rest}")),
-            None => widened.push_str(&format!("<={version}{rest}")),
+            Some(next) => widened.extend(["<", &next, rest]),
+            None => widened.extend(["<=", version, rest]),
         }
     }
     widened
@@ -160,7 +159,7 @@ fn is_git(text: &str) -> bool {
     let is_scp_like = text.starts_with("git@");
     let is_repository = text.starts_with("http") && {
         let path = text.split('#').next().unwrap_or(text);
-        path.ends_with(".git")
+        path.strip_suffix(".git").is_some()
     };
     is_schemed
         || is_scp_like

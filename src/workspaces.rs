@@ -78,7 +78,7 @@ fn expand(directory: &Path, pattern: &str) -> Result<Vec<String>> {
     let escaped = glob::Pattern::escape(&directory.to_string_lossy());
     let matches = glob::glob(&format!("{escaped}/{relative}")).map_err(invalid)?;
     let folders = matches
-        .filter_map(|found| found.ok())
+        .filter_map(std::result::Result::ok)
         .filter(|found| found.is_dir())
         .filter_map(|found| found.strip_prefix(directory).ok()?.to_str().map(str::to_owned))
         .filter(|folder| !folder.is_empty())

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::rt::{Read, Write};
@@ -21,13 +22,17 @@ pub fn run<F: Future>(future: F) -> io::Result<F::Output> {
     Ok(output)
 }
 
-/// Connects to the first address of `host` that answers; how long that may take is the caller's
-/// to say. An IPv6 address comes without brackets.
+/// The addresses of a host. An IPv6 address comes without brackets.
+pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+}
+
+/// Connects to the first of the addresses that answers; how long that may take is the caller's to
+/// say.
 pub async fn connect(
-    host: &str,
-    port: u16,
+    addresses: &[SocketAddr],
 ) -> io::Result<impl Read + Write + Unpin + use<> + 'static> {
-    let stream = TcpStream::connect((host, port)).await?;
+    let stream = TcpStream::connect(addresses).await?;
     // A request is one small write that must not wait for the answer to an earlier one.
     stream.set_nodelay(true)?;
     Ok(TokioIo::new(stream))

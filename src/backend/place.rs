@@ -76,7 +76,6 @@ impl Placement {
     fn after(&self, mode: PlacementMode, errno: Errno) -> Option<PlacementMode> {
         let next = match (mode, errno) {
             (PlacementMode::HardLink, Errno::MLINK) => return Some(PlacementMode::Copy),
-            (PlacementMode::Copy, _) => return None,
             (PlacementMode::HardLink, Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => {
                 PlacementMode::Clone
             }

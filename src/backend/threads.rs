@@ -30,7 +30,6 @@ impl FileQueue {
     }
 
     /// Waits until all that was pushed is done. The first failure comes back with its operation.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "other engines defer")]
     pub fn finish(&mut self) -> Result<(), Box<Failure>> {
         Ok(())
     }

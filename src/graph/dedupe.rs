@@ -49,13 +49,12 @@ fn is_same(graph: &Graph<'_>, first: NodeId, second: NodeId) -> bool {
     if first.link_target.is_some() || second.link_target.is_some() {
         return first.link_target == second.link_target;
     }
-    match (first.entry.integrity.get(), second.entry.integrity.get()) {
-        (Some(first), Some(second)) => first == second,
-        _ => {
-            let resolved = first.entry.resolved.get();
-            resolved.is_some() && resolved == second.entry.resolved.get()
-        }
+    let integrities = first.entry.integrity.get().zip(second.entry.integrity.get());
+    if let Some((first, second)) = integrities {
+        return first == second;
     }
+    let resolved = first.entry.resolved.get();
+    resolved.is_some() && resolved == second.entry.resolved.get()
 }
 
 /// Whether everything that uses the package is content with the other one.

@@ -92,12 +92,11 @@ impl<'p> Graph<'p> {
     /// Whether `child` is what the edge asks for, overrides included (edge.js, `satisfiedBy`).
     pub fn is_satisfied_by(&self, from: NodeId, edge: &Edge<'p>, child: NodeId) -> bool {
         let parsed;
-        let specifier = match self.specifiers.get(&*edge.specifier) {
-            Some(specifier) => specifier,
-            None => {
-                parsed = Specifier::parse(&edge.specifier);
-                &parsed
-            }
+        let specifier = if let Some(specifier) = self.specifiers.get(&*edge.specifier) {
+            specifier
+        } else {
+            parsed = Specifier::parse(&edge.specifier);
+            &parsed
         };
         let is_raw_satisfied = || {
             let accepted = self.node(from).manifest.accept_dependencies.find(edge.name);

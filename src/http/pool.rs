@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::rt::{Read, Write};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
 
 use super::retry::Failure;
@@ -63,6 +64,9 @@ struct Connections {
     /// and those in use are together never more than there were slots.
     slots: Arc<Semaphore>,
     idle: RefCell<Vec<Sender>>,
+    /// Asked for once: a name server that is asked by all connections at the same time drops some
+    /// of the questions, and each of those costs five seconds.
+    addresses: OnceCell<Vec<SocketAddr>>,
 }
 
 impl Pool {
@@ -87,7 +91,7 @@ impl Pool {
         let is_reused = reused.is_some();
         let sender = match reused {
             Some(sender) => sender,
-            None => self.open(url, &origin).await?,
+            None => self.open(url, &origin, &connections).await?,
         };
         Ok(Lease { sender, is_reused, connections, _slot: slot })
     }
@@ -96,7 +100,7 @@ impl Pool {
         let mut origins = self.origins.borrow_mut();
         let connections = origins.entry(origin.clone()).or_insert_with(|| {
             let slots = Arc::new(Semaphore::new(self.settings.connections_max.max(1)));
-            Rc::new(Connections { slots, idle: RefCell::default() })
+            Rc::new(Connections { slots, idle: RefCell::default(), addresses: OnceCell::default() })
         });
         connections.clone()
     }
@@ -111,13 +115,22 @@ impl Pool {
         None
     }
 
-    async fn open(&self, url: &Url, origin: &Origin) -> Result<Sender, Failure> {
+    async fn open(
+        &self,
+        url: &Url,
+        origin: &Origin,
+        connections: &Connections,
+    ) -> Result<Sender, Failure> {
         self.settings.proxies.check(url)?;
         let handshake =
             if origin.is_secure { Some(self.tls.prepare(&self.settings)?) } else { None };
         let place = host_and_port(url);
         let opening = async {
-            let stream = network::connect(&origin.host, origin.port).await.map_err(Cause::from)?;
+            let addresses = connections
+                .addresses
+                .get_or_try_init(|| network::resolve(&origin.host, origin.port))
+                .await?;
+            let stream = network::connect(addresses).await?;
             match handshake {
                 Some(handshake) => start(handshake.run(&origin.host, stream).await?).await,
                 None => start(stream).await,
