@@ -104,7 +104,8 @@ impl Overrides {
     /// What the rule at `place` demands of an edge of that name, if it is about that name.
     pub fn demand(&self, place: RuleId, name: &str) -> Option<Demand<'_>> {
         let rule = &self.rules[place.0];
-        (rule.name == name)
+        // A rule without a value of its own is there for what is below it.
+        (rule.name == name && rule.value != "*")
             .then_some(Demand { specifier: &rule.value, key_specifier: &rule.key_specifier })
     }
 
@@ -186,6 +187,7 @@ mod tests {
         let rules = r#"{"a": "9", "p": {"a": "7"}}"#;
         assert_eq!(demand(rules, &["p", "q"], "a", "^1"), Some("7".to_owned()));
         assert_eq!(demand(rules, &["q"], "a", "^1"), Some("9".to_owned()));
+        assert_eq!(demand(rules, &[], "p", "^1"), None);
     }
 
     #[test]
