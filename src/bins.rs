@@ -28,7 +28,7 @@ pub struct BinLink<'p> {
 }
 
 /// A `bin` holds a handful of commands; this bounds hostile lockfiles.
-const BINS_MAX: usize = 10_000;
+const BINS_MAX: usize = 1000;
 
 /// The commands of the given nodes. Packages come before links, then the shallower before the
 /// deeper, then by path; the first to claim a name has it, even if its file is missing.

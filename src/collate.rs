@@ -9,21 +9,32 @@ use std::cmp::Ordering;
 pub fn locale_compare(first: &str, second: &str) -> Ordering {
     let by_letter = first.chars().map(weight).cmp(second.chars().map(weight));
     // The case decides only where nothing else does.
-    by_letter.then_with(|| {
-        let case = |text: &str| text.chars().map(char::is_uppercase).collect::<Vec<_>>();
-        case(first).cmp(&case(second))
-    })
+    let is_upper = char::is_uppercase;
+    by_letter.then_with(|| first.chars().map(is_upper).cmp(second.chars().map(is_upper)))
 }
 
 /// The place in [`ORDER`]; what is not there comes after it.
-fn weight(character: char) -> (usize, char) {
+fn weight(character: char) -> (u8, char) {
     let lower = character.to_ascii_lowercase();
-    let place = u8::try_from(lower).ok().and_then(|byte| ORDER.iter().position(|at| *at == byte));
-    (place.unwrap_or(ORDER.len()), lower)
+    let place = WEIGHTS.get(lower as usize).copied().unwrap_or(UNKNOWN);
+    (place, lower)
 }
 
 /// Printable ASCII in collation order; letters in lower case.
 const ORDER: &[u8] = b" _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
+
+const UNKNOWN: u8 = u8::MAX;
+
+/// The place of each ASCII character in [`ORDER`].
+const WEIGHTS: [u8; 128] = {
+    let mut weights = [UNKNOWN; 128];
+    let mut place: u8 = 0;
+    while (place as usize) < ORDER.len() {
+        weights[ORDER[place as usize] as usize] = place;
+        place += 1;
+    }
+    weights
+};
 
 #[cfg(test)]
 mod tests {

@@ -7,8 +7,10 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use rayon::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -20,6 +22,9 @@ use crate::manifest::Manifest;
 
 /// Where it lies, relative to the project's root.
 pub const HIDDEN_LOCK_PATH: &str = "node_modules/.package-lock.json";
+
+/// Enough for one thread to be worth its waking.
+const ENTRIES_AT_ONCE: usize = 256;
 
 /// The hidden lockfile of the given nodes.
 pub fn hidden_lock(graph: &Graph<'_>, nodes: impl Iterator<Item = NodeId>) -> String {
@@ -37,12 +42,16 @@ pub fn hidden_lock(graph: &Graph<'_>, nodes: impl Iterator<Item = NodeId>) -> St
         }
     }
     text.push_str("  \"lockfileVersion\": 3,\n  \"requires\": true,\n  \"packages\": {");
-    for (place, id) in nodes.iter().enumerate() {
-        text.push_str(if place == 0 { "\n    " } else { ",\n    " });
-        text.push_str(&quoted(path(id)));
-        text.push_str(": ");
-        write_entry(&mut text, fields(graph, *id));
-    }
+    let entries: Vec<String> = nodes
+        .par_iter()
+        .with_min_len(ENTRIES_AT_ONCE)
+        .map(|id| {
+            let mut entry = format!("\n    {}: ", quoted(path(id)));
+            write_entry(&mut entry, fields(graph, *id));
+            entry
+        })
+        .collect();
+    text.push_str(&entries.join(","));
     text.push_str(if nodes.is_empty() { "}\n}\n" } else { "\n  }\n}\n" });
     text
 }
@@ -120,7 +129,8 @@ fn push_raw<'f>(fields: &mut Vec<Field<'f>>, key: &'static str, value: Option<&'
 fn push_dependencies(fields: &mut Vec<Field<'_>>, node: &Node<'_>) {
     let manifest = node.manifest;
     let optional = &manifest.optional_dependencies;
-    let required = manifest.dependencies.pairs().filter(|(name, _)| optional.find(name).is_none());
+    let optional_names: HashSet<_> = optional.pairs().map(|(name, _)| name).collect();
+    let required = manifest.dependencies.pairs().filter(|(name, _)| !optional_names.contains(name));
     push_pairs(fields, "dependencies", required);
     push_pairs(fields, "optionalDependencies", optional.pairs());
     push_pairs(fields, "peerDependencies", manifest.peer_dependencies.pairs());

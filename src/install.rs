@@ -1,6 +1,6 @@
 //! The one place that knows the order in which things are done.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use rayon::ThreadPool;
 use crate::backend::{Bases, LinkMode, Placement, Usage, schedule_in_batches, usage};
 use crate::cache::Cache;
 use crate::check::check;
-use crate::clear::{check_tops, clear_node_modules, clear_packages, remove};
+use crate::clear::{Aside, check_tops, clear_packages, remove};
 use crate::config::Settings;
 use crate::delivery::{Delivered, Parcel, Site, deliver, look_up};
 use crate::error::{Code, Error, Result};
@@ -68,17 +68,16 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     // The scheduler's help is welcome and not needed.
     let _ = schedule_in_batches();
     let directory = &request.directory;
-    let settings = &request.settings;
 
     let text = ProjectText::read(directory)?;
     let lockfile = text.lockfile()?;
     let targets = TargetTexts::read(directory, &lockfile)?;
     let project = Project::new(&text, lockfile, &targets)?;
     clock.lap("read");
-    let graph = check(&project, !settings.legacy_peer_deps)?;
+    let graph = check(&project, !request.settings.legacy_peer_deps)?;
     clock.lap("check");
     let cache = Cache::open(&request.cache, request.umask)?;
-    let mut plan = make_plan(request, &graph, &project, &cache)?;
+    let plan = make_plan(request, &graph, &project, &cache)?;
     check_tops(directory, &plan.tops)?;
     clock.lap("plan");
 
@@ -86,43 +85,128 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let bases = Bases::open(cache.directory(), directory)?;
     let placement = Placement::new(request.link_mode);
     let site = Site { bases: &bases, cache: &cache, pool: &pool, placement: &placement };
-    let mut parcels = pack(&graph, &plan, &plan.tarballs, &placement)?;
-    look_up(&site, &mut parcels)?;
-    clock.lap("look up");
-
-    let downloaded = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();
-    let mut summary = Summary {
-        downloaded,
-        reused: parcels.len() - downloaded,
-        warnings: settings.warnings.clone(),
-        ..Summary::default()
-    };
-    let make_room = || {
-        clear_node_modules(directory, &project.workspaces)?;
-        let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
-        clear_packages(directory, plan.below_other_tops(&graph, is_workspace))
-    };
-    let delivered = run(request, &site, &parcels, reporter, make_room)?;
-    absorb(&mut summary, delivered, &parcels, &mut plan, &graph, directory)?;
-    deliver_missing(request, &site, &mut plan, &graph, &mut summary)?;
-    clock.lap("install");
-
-    make_links(directory, &plan.links)?;
-    summary.bins = make_bins(directory, &graph, &plan.bins, request.umask)?;
-    clock.lap("link");
-    if directory.join("node_modules").is_dir() {
-        write_hidden_lock(directory, &hidden_lock(&graph, plan.installed(&graph)))?;
-    }
+    let summary = Summary { warnings: request.settings.warnings.clone(), ..Summary::default() };
+    let mut installation =
+        Installation { request, reporter, project: &project, graph: &graph, plan, site, summary };
+    let mut aside = Aside::default();
+    let installed = installation.install(&mut aside, &mut clock);
+    // Also after a failure: what was moved aside is not wanted back.
+    let removed = pool.install(|| aside.remove());
+    installed.and(removed)?;
+    clock.lap("remove old");
+    installation.write_hidden_lock()?;
     clock.lap("hidden lock");
+    Ok(installation.summarize(clock))
+}
 
-    summary.links = plan.links.len();
-    summary.added = plan.added(&graph);
-    summary.with_scripts = plan.with_scripts;
-    summary.warnings.append(&mut plan.warnings);
-    summary.wall = clock.start.elapsed();
-    summary.phases = clock.laps;
-    summary.usage = usage();
-    Ok(summary)
+/// Everything that an installation knows, from the plan on.
+struct Installation<'i, 'p> {
+    request: &'i Request,
+    reporter: Reporter,
+    project: &'i Project<'p>,
+    graph: &'i Graph<'p>,
+    plan: Plan<'p>,
+    site: Site<'i>,
+    summary: Summary,
+}
+
+impl<'p> Installation<'_, 'p> {
+    /// From an old tree, or none, to the new one, but for the hidden lockfile.
+    fn install(&mut self, aside: &mut Aside, clock: &mut Clock) -> Result<()> {
+        let Self { request, graph, project, .. } = *self;
+        let directory = &request.directory;
+        let mut parcels = pack(graph, &self.plan, &self.plan.tarballs, self.site.placement)?;
+        look_up(&self.site, &mut parcels)?;
+        clock.lap("look up");
+        let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
+        let below_other_tops: Vec<_> = self.plan.below_other_tops(graph, is_workspace).collect();
+        self.deliver(&parcels, || {
+            *aside = Aside::move_from(directory, &project.workspaces)?;
+            clear_packages(directory, below_other_tops.into_iter())
+        })?;
+        self.deliver_missing_from_bundles()?;
+        clock.lap("install");
+        make_links(directory, &self.plan.links)?;
+        self.summary.bins = make_bins(directory, graph, &self.plan.bins, request.umask)?;
+        clock.lap("link");
+        Ok(())
+    }
+
+    /// Delivers parcels and takes over what was done; optional packages that could not be had
+    /// leave with their sets.
+    fn deliver(
+        &mut self,
+        parcels: &[Parcel<'p>],
+        make_room: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let missing = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();
+        let progress = Arc::new(Progress::default());
+        let options = FetchOptions {
+            network: self.request.settings.network.clone(),
+            registries: Arc::new(self.request.settings.registries.clone()),
+            limits: Limits::default(),
+            budget: Budget::new(BODIES_BYTES_MAX),
+            spool: self.site.cache.temporary(),
+            progress: progress.clone(),
+        };
+        let site = &self.site;
+        let delivered = show_progress(self.reporter, missing, &progress, || {
+            deliver(site, parcels, options, make_room)
+        })?;
+        let Delivered { placed, traffic, failed, warnings } = delivered;
+        let summary = &mut self.summary;
+        summary.downloaded += missing - failed.len();
+        summary.reused += parcels.len() - missing;
+        summary.placed += placed;
+        summary.requests += traffic.requests;
+        summary.bytes_received += traffic.bytes_received;
+        summary.warnings.extend(warnings);
+        let mut nodes = Vec::new();
+        for (index, error) in failed {
+            summary.warnings.push(format!("left out an optional package: {error:?}"));
+            nodes.extend(parcels[index].targets.iter().map(|target| target.node));
+        }
+        for path in self.plan.leave_out(self.graph, &nodes) {
+            remove(&self.request.directory.join(path.as_str()))?;
+        }
+        Ok(())
+    }
+
+    /// Packages that a bundle should have brought and did not come from the registry after all.
+    fn deliver_missing_from_bundles(&mut self) -> Result<()> {
+        let Self { request, graph, .. } = *self;
+        let registries = &request.settings.registries;
+        let tarballs = missing_from_bundles(&request.directory, graph, &mut self.plan, registries)?;
+        if tarballs.is_empty() {
+            return Ok(());
+        }
+        let mut parcels = pack(graph, &self.plan, &tarballs, self.site.placement)?;
+        look_up(&self.site, &mut parcels)?;
+        self.deliver(&parcels, || Ok(()))
+    }
+
+    /// Written last: who reads it finds all that it names. Where nothing was to be installed, there
+    /// may be no folder for it, and none is made.
+    fn write_hidden_lock(&self) -> Result<()> {
+        let directory = &self.request.directory;
+        if !directory.join("node_modules").is_dir() {
+            return Ok(());
+        }
+        let make = || hidden_lock(self.graph, self.plan.installed(self.graph));
+        write_hidden_lock(directory, &self.site.pool.install(make))
+    }
+
+    fn summarize(self, clock: Clock) -> Summary {
+        let mut summary = self.summary;
+        summary.links = self.plan.links.len();
+        summary.added = self.plan.added(self.graph);
+        summary.with_scripts = self.plan.with_scripts;
+        summary.warnings.extend(self.plan.warnings);
+        summary.wall = clock.start.elapsed();
+        summary.phases = clock.laps;
+        summary.usage = usage();
+        summary
+    }
 }
 
 fn make_plan<'p>(
@@ -158,75 +242,6 @@ fn make_pool(jobs: usize) -> Result<ThreadPool> {
             Error::new(Code::Io, format!("failed to start {}", count(jobs, "thread")))
                 .with_source(cause)
         })
-}
-
-fn run(
-    request: &Request,
-    site: &Site<'_>,
-    parcels: &[Parcel<'_>],
-    reporter: Reporter,
-    make_room: impl FnOnce() -> Result<()>,
-) -> Result<Delivered> {
-    let progress = Arc::new(Progress::default());
-    let options = FetchOptions {
-        network: request.settings.network.clone(),
-        registries: Arc::new(request.settings.registries.clone()),
-        limits: Limits::default(),
-        budget: Budget::new(BODIES_BYTES_MAX),
-        spool: site.cache.temporary(),
-        progress: progress.clone(),
-    };
-    let missing = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();
-    show_progress(reporter, missing, &progress, || deliver(site, parcels, options, make_room))
-}
-
-/// Takes over what was done; optional packages that could not be had leave with their sets.
-fn absorb<'p>(
-    summary: &mut Summary,
-    delivered: Delivered,
-    parcels: &[Parcel<'p>],
-    plan: &mut Plan<'p>,
-    graph: &Graph<'p>,
-    directory: &Path,
-) -> Result<()> {
-    let Delivered { placed, traffic, failed, warnings } = delivered;
-    summary.placed += placed;
-    summary.requests += traffic.requests;
-    summary.bytes_received += traffic.bytes_received;
-    summary.warnings.extend(warnings);
-    let mut nodes = Vec::new();
-    for (index, error) in failed {
-        summary.downloaded -= 1;
-        summary.warnings.push(format!("left out an optional package: {error:?}"));
-        nodes.extend(parcels[index].targets.iter().map(|target| target.node));
-    }
-    for path in plan.leave_out(graph, &nodes) {
-        remove(&directory.join(path.as_str()))?;
-    }
-    Ok(())
-}
-
-/// Packages that a bundle should have brought and did not come from the registry after all.
-fn deliver_missing<'p>(
-    request: &Request,
-    site: &Site<'_>,
-    plan: &mut Plan<'p>,
-    graph: &Graph<'p>,
-    summary: &mut Summary,
-) -> Result<()> {
-    let tarballs =
-        missing_from_bundles(&request.directory, graph, plan, &request.settings.registries)?;
-    if tarballs.is_empty() {
-        return Ok(());
-    }
-    let mut parcels = pack(graph, plan, &tarballs, site.placement)?;
-    look_up(site, &mut parcels)?;
-    let missing = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();
-    summary.downloaded += missing;
-    summary.reused += parcels.len() - missing;
-    let silent = Reporter { is_quiet: true, is_verbose: false };
-    let delivered = run(request, site, &parcels, silent, || Ok(()))?;
-    absorb(summary, delivered, &parcels, plan, graph, &request.directory)
 }
 
 /// The wall time of each phase.

@@ -4,7 +4,6 @@
 //! The rules are those of `ssri` 13.0.1 (`lib/index.js`) for the algorithms that npm writes.
 
 use std::fmt;
-use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -158,8 +157,9 @@ impl CacheKey {
         let kind = self.algorithm.map_or("address", Algorithm::name);
         let mut path = String::with_capacity(2 * self.digest.len() + kind.len() + 2);
         for (at, byte) in self.digest.iter().enumerate() {
-            // Writing to a String does not fail.
-            let _ = write!(path, "{byte:02x}");
+            for digit in [byte >> 4, byte & 15] {
+                path.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            }
             if at == 0 {
                 path.push('/');
                 path.push_str(kind);

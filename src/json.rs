@@ -4,6 +4,7 @@
 //! same, and borrow from the file's text wherever the text has no escapes.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -80,6 +81,9 @@ trait FromJson<'de>: Default {
     fn add_item(&mut self, _item: Cow<'de, str>) {}
 
     fn add_pair(&mut self, _key: Cow<'de, str>, _value: Option<Cow<'de, str>>) {}
+
+    /// Called after the last pair.
+    fn finish(&mut self) {}
 }
 
 impl<'de> FromJson<'de> for Cow<'de, str> {
@@ -101,10 +105,21 @@ impl<'de> FromJson<'de> for Vec<Cow<'de, str>> {
 impl<'de> FromJson<'de> for Vec<(Cow<'de, str>, Cow<'de, str>)> {
     fn add_pair(&mut self, key: Cow<'de, str>, value: Option<Cow<'de, str>>) {
         if let Some(value) = value {
-            // As in JavaScript, a key that comes twice has its last value.
-            self.retain(|(earlier, _)| *earlier != key);
             self.push((key, value));
         }
+    }
+
+    /// As in JavaScript, a key that comes twice has its last value.
+    fn finish(&mut self) {
+        // npm writes keys in order; only others can hold one twice.
+        if self.is_sorted_by(|first, second| first.0 < second.0) {
+            return;
+        }
+        let mut seen = HashSet::with_capacity(self.len());
+        let mut last: Vec<_> =
+            self.drain(..).rev().filter(|(key, _)| seen.insert(key.clone())).collect();
+        last.reverse();
+        *self = last;
     }
 }
 
@@ -186,6 +201,7 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for LenientVisitor<T> {
                 value.add_pair(key, item);
             }
         }
+        value.finish();
         Ok(value)
     }
 }
@@ -293,7 +309,7 @@ mod tests {
     fn the_last_of_two_equal_keys_wins() {
         let dependencies: Dependencies<'_> =
             serde_json::from_str(r#"{"a": "1", "b": "2", "a": "3"}"#).unwrap();
-        assert_eq!(dependencies.find("a"), Some("3"));
+        assert_eq!(dependencies.pairs().collect::<Vec<_>>(), [("b", "2"), ("a", "3")]);
     }
 
     #[test]

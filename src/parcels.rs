@@ -1,7 +1,7 @@
 //! From the plan to the parcels that are delivered: addresses, integrity, and what each place of a
 //! package asks for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::backend::Placement;
@@ -20,7 +20,7 @@ pub fn pack<'p>(
     tarballs: &[Tarball<'p>],
     placement: &Placement,
 ) -> Result<Vec<Parcel<'p>>> {
-    let owners = Owners::new(graph, plan, tarballs);
+    let owners = Owners::new(tarballs);
     let mut won_bins = owners.won_bins(graph, plan);
     let mut nested = owners.nested(graph, plan);
     tarballs
@@ -62,39 +62,34 @@ pub fn missing_from_bundles<'p>(
     plan: &mut Plan<'p>,
     registries: &Registries,
 ) -> Result<Vec<Tarball<'p>>> {
-    let mut missing = plan.bundled.clone();
-    missing.retain(|id| {
+    let is_missing = |id: &NodeId| {
         let path = directory.join(graph.node(*id).path.as_str());
         !plan.left_out.contains(id) && !path.join("package.json").exists()
-    });
+    };
+    let missing: Vec<_> = plan.bundled.iter().copied().filter(is_missing).collect();
     plan.tarballs_of(graph, &missing, registries)
 }
 
 /// Which tarball a file below a package comes from: the package's own, or that of the package
 /// which bundles it.
-struct Owners<'t> {
-    own: HashMap<NodeId, &'t Tarball<'t>>,
+struct Owners {
+    own: HashSet<NodeId>,
 }
 
-impl<'t> Owners<'t> {
-    fn new(graph: &Graph<'_>, plan: &Plan<'_>, tarballs: &'t [Tarball<'t>]) -> Self {
-        let _ = (graph, plan);
-        let own = tarballs
-            .iter()
-            .flat_map(|tarball| tarball.targets.iter().map(move |id| (*id, tarball)))
-            .collect();
-        Self { own }
+impl Owners {
+    fn new(tarballs: &[Tarball<'_>]) -> Self {
+        Self { own: tarballs.iter().flat_map(|tarball| tarball.targets.iter().copied()).collect() }
     }
 
     /// The package whose tarball brings the files of `id`.
     fn of(&self, graph: &Graph<'_>, plan: &Plan<'_>, id: NodeId) -> Option<NodeId> {
-        if self.own.contains_key(&id) {
+        if self.own.contains(&id) {
             return Some(id);
         }
         if !plan.bundled.contains(&id) {
             return None;
         }
-        graph.parents(id).find(|parent| self.own.contains_key(parent))
+        graph.parents(id).find(|parent| self.own.contains(parent))
     }
 
     /// The files that commands lead to, by the package whose tarball has them.
@@ -116,8 +111,8 @@ impl<'t> Owners<'t> {
     fn nested<'p>(&self, graph: &Graph<'p>, plan: &Plan<'p>) -> HashMap<NodeId, Vec<&'p str>> {
         let mut nested: HashMap<NodeId, Vec<&'p str>> = HashMap::new();
         let links = plan.installed(graph).filter(|id| graph.node(*id).link_target.is_some());
-        for id in self.own.keys().copied().chain(links) {
-            for parent in graph.parents(id).filter(|parent| self.own.contains_key(parent)) {
+        for id in self.own.iter().copied().chain(links) {
+            for parent in graph.parents(id).filter(|parent| self.own.contains(parent)) {
                 nested.entry(parent).or_default().push(relative(graph, parent, id));
             }
         }

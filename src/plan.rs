@@ -1,7 +1,7 @@
 //! What has to be done, as a value: which packages are installed where, and which are not.
 //! Nothing here touches the disk or the network.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::bins::{BinLink, find_bins};
 use crate::config::Omit;
@@ -33,7 +33,7 @@ pub struct Plan<'p> {
     /// What is left out: for another platform, omitted, or below such a package.
     pub left_out: HashSet<NodeId>,
     /// Packages of bundles: they come with the tarball of another package.
-    pub bundled: Vec<NodeId>,
+    pub bundled: BTreeSet<NodeId>,
     /// Folders outside the root's `node_modules` that get one of their own.
     pub tops: Vec<InstallPath<'p>>,
     pub warnings: Vec<String>,
@@ -83,7 +83,7 @@ impl<'p> Plan<'p> {
             links: Vec::new(),
             bins: Vec::new(),
             left_out,
-            bundled: Vec::new(),
+            bundled: BTreeSet::new(),
             tops: Vec::new(),
             warnings,
             with_scripts: 0,
@@ -177,7 +177,7 @@ impl<'p> Plan<'p> {
             }
             self.with_scripts += usize::from(node.entry.has_install_script.0);
             if is_in_bundle(graph, id) {
-                self.bundled.push(id);
+                self.bundled.insert(id);
                 continue;
             }
             match self.add_tarball(graph, id, registries, &mut by_tarball)? {

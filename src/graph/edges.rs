@@ -1,6 +1,7 @@
 //! The edges of the graph: which they are, where they lead, and whether they are satisfied.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use super::{Edge, EdgeKind, EdgeProblem, Graph, NodeId};
 use crate::manifest::Manifest;
@@ -154,18 +155,21 @@ impl<'p> Graph<'p> {
 /// npm's order (node.js, `_loadDeps`).
 fn declared_edges<'p>(manifest: &'p Manifest<'p>, is_top: bool, with_peers: bool) -> Vec<Edge<'p>> {
     let mut edges: Vec<Edge<'p>> = Vec::new();
+    let mut places = HashMap::new();
     let mut add = |name: &'p str, specifier: &'p str, kind: EdgeKind| {
-        let edge =
-            Edge { name, specifier: Cow::Borrowed(specifier), kind, to: None, problem: None };
-        match edges.iter_mut().find(|earlier| earlier.name == name) {
-            Some(earlier) => *earlier = edge,
-            None => edges.push(edge),
+        let specifier = Cow::Borrowed(specifier);
+        let edge = Edge { name, specifier, kind, to: None, problem: None };
+        let place = *places.entry(name).or_insert(edges.len());
+        if place == edges.len() {
+            edges.push(edge);
+        } else {
+            edges[place] = edge;
         }
     };
     if with_peers && !manifest.peer_dependencies.is_empty() {
-        let optional = manifest.optional_peers();
+        let optional: HashSet<_> = manifest.optional_peers().into_iter().collect();
         for (name, specifier) in manifest.peer_dependencies.pairs() {
-            let is_optional = optional.iter().any(|peer| peer == name);
+            let is_optional = optional.contains(name);
             let kind = if is_optional { EdgeKind::PeerOptional } else { EdgeKind::Peer };
             add(name, specifier, kind);
         }
