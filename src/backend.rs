@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
@@ -129,7 +130,13 @@ impl Bases {
             Operation::Rename { to, .. } => ("publish", to),
             Operation::PlaceFile { source: from, target, .. } => {
                 let doing = format!("place `{}` at", self.path(from).display());
-                return Error::io(&doing, self.path(target), source);
+                let is_forced = matches!(
+                    Errno::from_io_error(&source),
+                    Some(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP | Errno::NOTTY)
+                );
+                let error = Error::io(&doing, self.path(target), source);
+                let hint = "--link-mode auto takes the best way that the file systems allow";
+                return if is_forced { error.with_hint(hint) } else { error };
             }
         };
         Error::io(doing, self.path(at), source)

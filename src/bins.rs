@@ -1,7 +1,7 @@
 //! The commands in `node_modules/.bin`: which there are, and which package wins a name.
 //!
 //! They come from the lockfile's `bin`; a package without one there has no commands, whatever its
-//! tarball says. Sources: bin-links 6, npm-normalize-package-bin 5, @npmcli/arborist 9
+//! tarball or the package.json of a workspace says. Sources: bin-links 6, npm-normalize-package-bin 5, @npmcli/arborist 9
 //! lib/arborist/rebuild.js.
 
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::collate::locale_compare;
-use crate::graph::{Graph, Node, NodeId};
+use crate::graph::{Graph, NodeId};
 use crate::manifest::Manifest;
 
 /// A command that its package has won.
@@ -35,10 +35,7 @@ const BINS_MAX: usize = 1000;
 pub fn find_bins<'p>(graph: &Graph<'p>, nodes: impl Iterator<Item = NodeId>) -> Vec<BinLink<'p>> {
     let mut nodes: Vec<_> = nodes
         .filter(|id| graph.node(*id).parent.is_some())
-        .filter(|id| {
-            let package = graph.node(graph.target(*id));
-            package.manifest.bin.is_some() || !package.directory_bins.is_empty()
-        })
+        .filter(|id| graph.node(graph.target(*id)).entry.bin.is_some())
         .map(|id| (id, graph.parents(id).count()))
         .collect();
     nodes.sort_by(|(first, first_depth), (second, second_depth)| {
@@ -56,7 +53,9 @@ pub fn find_bins<'p>(graph: &Graph<'p>, nodes: impl Iterator<Item = NodeId>) -> 
             "" => "node_modules".to_owned(),
             parent => format!("{parent}/node_modules"),
         };
-        for (bin, file) in bins_of(graph.node(graph.target(id))) {
+        let package = graph.node(graph.target(id));
+        let own_name = package.entry.name.get().unwrap_or(package.path.name());
+        for (bin, file) in normalized_bins(package.entry, own_name) {
             let at = format!("{folder}/.bin/{bin}");
             if taken.insert(at.clone()) {
                 let target = format!("../{name}/{file}");
@@ -65,16 +64,6 @@ pub fn find_bins<'p>(graph: &Graph<'p>, nodes: impl Iterator<Item = NodeId>) -> 
         }
     }
     links
-}
-
-/// The commands of a package: those of its `bin`, else those of the folder that
-/// `directories.bin` of a package.json on disk names.
-pub fn bins_of(package: &Node<'_>) -> Vec<(String, String)> {
-    if package.manifest.bin.is_some() || package.directory_bins.is_empty() {
-        let name = package.manifest.name.get().unwrap_or(package.path.name());
-        return normalized_bins(package.manifest, name);
-    }
-    package.directory_bins.to_vec()
 }
 
 /// The commands of a manifest as npm normalises them: a name is a plain file name, a target stays

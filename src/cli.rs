@@ -7,6 +7,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 /// Installs npm projects from their lockfile: the tree of `npm ci`, in a fraction of the time.
 #[derive(Debug, Parser)]
 #[command(name = "ringstall", version, propagate_version = true, max_term_width = 100)]
+#[command(args_override_self = true)]
 #[command(after_help = "Run `ringstall ci` in a project that has a package-lock.json.")]
 pub struct Cli {
     #[command(subcommand)]

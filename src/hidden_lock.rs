@@ -7,18 +7,21 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::bins::bins_of;
+use crate::bins::normalized_bins;
 use crate::collate::locale_compare;
+use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId};
 use crate::json::Bundle;
-use crate::manifest::Manifest;
+use crate::lockfile::read_text;
+use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
 
 /// Where it lies, relative to the project's root.
 pub const HIDDEN_LOCK_PATH: &str = "node_modules/.package-lock.json";
@@ -26,8 +29,40 @@ pub const HIDDEN_LOCK_PATH: &str = "node_modules/.package-lock.json";
 /// Enough for one thread to be worth its waking.
 const ENTRIES_AT_ONCE: usize = 256;
 
+/// The package.json texts of packages that came with the tarball of another: npm takes their
+/// entries from there.
+#[derive(Debug, Default)]
+pub struct BundleTexts(HashMap<NodeId, String>);
+
+impl BundleTexts {
+    /// Reads them where they were placed; a package that its bundle did not bring has none.
+    pub fn read(
+        directory: &Path,
+        graph: &Graph<'_>,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> Result<Self> {
+        let mut texts = HashMap::new();
+        for id in nodes {
+            let path = directory.join(graph.node(id).path.as_str()).join("package.json");
+            if let Some(text) = read_text(&path, MANIFEST_BYTES_MAX)? {
+                texts.insert(id, text);
+            }
+        }
+        Ok(Self(texts))
+    }
+
+    /// One that cannot be parsed is as good as none.
+    fn manifest(&self, id: NodeId) -> Option<Manifest<'_>> {
+        self.0.get(&id).and_then(|text| Manifest::parse(text, "package.json").ok())
+    }
+}
+
 /// The hidden lockfile of the given nodes.
-pub fn hidden_lock(graph: &Graph<'_>, nodes: impl Iterator<Item = NodeId>) -> String {
+pub fn hidden_lock(
+    graph: &Graph<'_>,
+    nodes: impl Iterator<Item = NodeId>,
+    bundles: &BundleTexts,
+) -> String {
     let root = graph.node(Graph::ROOT);
     let mut nodes: Vec<_> = nodes.collect();
     let path = |id: &NodeId| graph.node(*id).path.as_str();
@@ -47,7 +82,7 @@ pub fn hidden_lock(graph: &Graph<'_>, nodes: impl Iterator<Item = NodeId>) -> St
         .with_min_len(ENTRIES_AT_ONCE)
         .map(|id| {
             let mut entry = format!("\n    {}: ", quoted(path(id)));
-            write_entry(&mut entry, fields(graph, *id));
+            write_entry(&mut entry, &mut fields(graph, *id, bundles.manifest(*id).as_ref()));
             entry
         })
         .collect();
@@ -59,7 +94,7 @@ pub fn hidden_lock(graph: &Graph<'_>, nodes: impl Iterator<Item = NodeId>) -> St
 /// A field of an entry: its key and its value as JSON text.
 type Field<'f> = (&'static str, Cow<'f, str>);
 
-fn write_entry(text: &mut String, mut fields: Vec<Field<'_>>) {
+fn write_entry(text: &mut String, fields: &mut [Field<'_>]) {
     fields.sort_by(|first, second| compare_fields(first, second));
     text.push('{');
     for (place, (key, value)) in fields.iter().enumerate() {
@@ -84,31 +119,40 @@ fn compare_fields(first: &Field<'_>, second: &Field<'_>) -> Ordering {
         .then_with(|| locale_compare(first.0, second.0))
 }
 
-fn fields<'f>(graph: &'f Graph<'_>, id: NodeId) -> Vec<Field<'f>> {
+/// The fields of one entry. What a bundle brought has neither address nor integrity of its own.
+fn fields<'f>(
+    graph: &'f Graph<'_>,
+    id: NodeId,
+    brought: Option<&'f Manifest<'f>>,
+) -> Vec<Field<'f>> {
     let node = graph.node(id);
     if let Some(target) = node.link_target {
         let target = graph.node(target).path.as_str();
         return vec![("resolved", quoted(target).into()), ("link", "true".into())];
     }
-    let manifest = node.manifest;
+    let manifest = brought.unwrap_or(node.manifest);
     let mut fields = Vec::with_capacity(12);
     if let Some(name) = manifest.name.get().filter(|name| *name != node.path.name()) {
         fields.push(("name", quoted(name).into()));
     }
     push_text(&mut fields, "version", manifest.version.get());
-    push_text(&mut fields, "resolved", node.entry.resolved.get());
-    let integrity = node.entry.integrity.get().filter(|_| !node.entry.in_bundle.0);
-    push_text(&mut fields, "integrity", integrity);
-    push_dependencies(&mut fields, node);
-    push_lists(&mut fields, manifest);
+    if brought.is_none() {
+        push_text(&mut fields, "resolved", node.entry.resolved.get());
+        push_text(&mut fields, "integrity", node.entry.integrity.get());
+    }
+    push_dependencies(&mut fields, manifest, node.parent.is_none());
+    push_bundle(&mut fields, manifest);
+    push_raw(&mut fields, "os", manifest.os);
+    push_raw(&mut fields, "cpu", manifest.cpu);
+    push_raw(&mut fields, "libc", manifest.libc);
     push_raw(&mut fields, "deprecated", manifest.deprecated);
     push_raw(&mut fields, "engines", manifest.engines);
     push_raw(&mut fields, "peerDependenciesMeta", manifest.peer_dependencies_meta);
     push_raw(&mut fields, "workspaces", manifest.workspaces);
     push_funding(&mut fields, manifest.funding);
     push_license(&mut fields, manifest.license);
-    push_bin(&mut fields, node);
-    push_flags(&mut fields, node);
+    push_bin(&mut fields, node, manifest);
+    push_flags(&mut fields, node, manifest);
     fields
 }
 
@@ -126,8 +170,7 @@ fn push_raw<'f>(fields: &mut Vec<Field<'f>>, key: &'static str, value: Option<&'
     }
 }
 
-fn push_dependencies(fields: &mut Vec<Field<'_>>, node: &Node<'_>) {
-    let manifest = node.manifest;
+fn push_dependencies(fields: &mut Vec<Field<'_>>, manifest: &Manifest<'_>, is_top: bool) {
     let optional = &manifest.optional_dependencies;
     let optional_names: HashSet<_> = optional.pairs().map(|(name, _)| name).collect();
     let required = manifest.dependencies.pairs().filter(|(name, _)| !optional_names.contains(name));
@@ -135,7 +178,7 @@ fn push_dependencies(fields: &mut Vec<Field<'_>>, node: &Node<'_>) {
     push_pairs(fields, "optionalDependencies", optional.pairs());
     push_pairs(fields, "peerDependencies", manifest.peer_dependencies.pairs());
     push_pairs(fields, "acceptDependencies", manifest.accept_dependencies.pairs());
-    if node.parent.is_none() {
+    if is_top {
         push_pairs(fields, "devDependencies", manifest.dev_dependencies.pairs());
     }
 }
@@ -157,10 +200,7 @@ fn push_pairs<'v>(
     fields.push((key, format!("{{\n{}\n      }}", lines.join(",\n")).into()));
 }
 
-fn push_lists(fields: &mut Vec<Field<'_>>, manifest: &Manifest<'_>) {
-    for (key, list) in [("os", &manifest.os), ("cpu", &manifest.cpu), ("libc", &manifest.libc)] {
-        push_list(fields, key, list.iter().map(AsRef::as_ref));
-    }
+fn push_bundle(fields: &mut Vec<Field<'_>>, manifest: &Manifest<'_>) {
     match &manifest.bundle_dependencies {
         Bundle::Nothing => {}
         Bundle::All => {
@@ -204,17 +244,20 @@ fn push_license<'f>(fields: &mut Vec<Field<'f>>, license: Option<&'f RawValue>) 
     }
 }
 
-fn push_bin(fields: &mut Vec<Field<'_>>, node: &Node<'_>) {
-    let bins = bins_of(node);
+/// `directories.bin` of a package.json on disk stands for everything in that folder.
+fn push_bin(fields: &mut Vec<Field<'_>>, node: &Node<'_>, manifest: &Manifest<'_>) {
+    let own_name = manifest.name.get().unwrap_or(node.path.name());
+    let named = normalized_bins(manifest, own_name);
+    let bins = if manifest.bin.is_some() { &named } else { node.directory_bins };
     push_pairs(fields, "bin", bins.iter().map(|(name, file)| (name.as_str(), file.as_str())));
 }
 
-fn push_flags(fields: &mut Vec<Field<'_>>, node: &Node<'_>) {
+fn push_flags(fields: &mut Vec<Field<'_>>, node: &Node<'_>, manifest: &Manifest<'_>) {
     let flags = node.flags;
     for (key, holds) in [
         ("inBundle", node.entry.in_bundle.0),
         ("hasShrinkwrap", node.entry.has_shrinkwrap.0),
-        ("hasInstallScript", node.entry.has_install_script.0),
+        ("hasInstallScript", manifest.has_install_script()),
         ("peer", flags.is_peer),
         ("dev", flags.is_dev),
         ("optional", flags.is_optional),

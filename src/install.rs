@@ -16,10 +16,10 @@ use crate::error::{Code, Error, Result};
 use crate::fetch::{FetchOptions, Progress};
 use crate::finish::{make_bins, make_links, write_hidden_lock};
 use crate::graph::Graph;
-use crate::hidden_lock::hidden_lock;
+use crate::hidden_lock::{BundleTexts, hidden_lock};
 use crate::http::{Budget, Limits};
 use crate::link::Placed;
-use crate::parcels::{missing_from_bundles, pack};
+use crate::parcels::pack;
 use crate::plan::{Choice, Plan, count};
 use crate::platform::{Engines, Platform};
 use crate::progress::show_progress;
@@ -115,7 +115,7 @@ impl<'p> Installation<'_, 'p> {
     fn install(&mut self, aside: &mut Aside, clock: &mut Clock) -> Result<()> {
         let Self { request, graph, project, .. } = *self;
         let directory = &request.directory;
-        let mut parcels = pack(graph, &self.plan, &self.plan.tarballs, self.site.placement)?;
+        let mut parcels = pack(graph, &self.plan, self.site.placement)?;
         look_up(&self.site, &mut parcels)?;
         clock.lap("look up");
         let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
@@ -124,7 +124,6 @@ impl<'p> Installation<'_, 'p> {
             *aside = Aside::move_from(directory, &project.workspaces)?;
             clear_packages(directory, below_other_tops.into_iter())
         })?;
-        self.deliver_missing_from_bundles()?;
         clock.lap("install");
         make_links(directory, &self.plan.links)?;
         self.summary.bins = make_bins(directory, graph, &self.plan.bins, request.umask)?;
@@ -172,19 +171,6 @@ impl<'p> Installation<'_, 'p> {
         Ok(())
     }
 
-    /// Packages that a bundle should have brought and did not come from the registry after all.
-    fn deliver_missing_from_bundles(&mut self) -> Result<()> {
-        let Self { request, graph, .. } = *self;
-        let registries = &request.settings.registries;
-        let tarballs = missing_from_bundles(&request.directory, graph, &mut self.plan, registries)?;
-        if tarballs.is_empty() {
-            return Ok(());
-        }
-        let mut parcels = pack(graph, &self.plan, &tarballs, self.site.placement)?;
-        look_up(&self.site, &mut parcels)?;
-        self.deliver(&parcels, || Ok(()))
-    }
-
     /// Written last: who reads it finds all that it names. Where nothing was to be installed, there
     /// may be no folder for it, and none is made.
     fn write_hidden_lock(&self) -> Result<()> {
@@ -192,8 +178,11 @@ impl<'p> Installation<'_, 'p> {
         if !directory.join("node_modules").is_dir() {
             return Ok(());
         }
-        let make = || hidden_lock(self.graph, self.plan.installed(self.graph));
-        write_hidden_lock(directory, &self.site.pool.install(make))
+        let brought = self.plan.bundled.iter().filter(|id| !self.plan.left_out.contains(id));
+        let bundles = BundleTexts::read(directory, self.graph, brought.copied())?;
+        let nodes = self.plan.installed(self.graph);
+        let text = self.site.pool.install(|| hidden_lock(self.graph, nodes, &bundles));
+        write_hidden_lock(directory, &text)
     }
 
     fn summarize(self, clock: Clock) -> Summary {

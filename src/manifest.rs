@@ -45,11 +45,11 @@ pub struct Manifest<'a> {
     pub bundle_dependencies: Bundle<'a>,
 
     #[serde(borrow)]
-    pub os: List<'a>,
+    pub os: Option<&'a RawValue>,
     #[serde(borrow)]
-    pub cpu: List<'a>,
+    pub cpu: Option<&'a RawValue>,
     #[serde(borrow)]
-    pub libc: List<'a>,
+    pub libc: Option<&'a RawValue>,
 
     #[serde(borrow)]
     pub bin: Option<&'a RawValue>,
@@ -75,6 +75,9 @@ pub struct Manifest<'a> {
     pub workspaces: Option<&'a RawValue>,
 }
 
+/// A package.json that a person wrote is a hundredth of this.
+pub const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+
 impl<'a> Manifest<'a> {
     /// Parses a package.json; `path` is for the message.
     pub fn parse(text: &'a str, path: &str) -> Result<Self> {
@@ -95,13 +98,29 @@ impl<'a> Manifest<'a> {
         meta.into_iter().filter(|(_, value)| is_optional(value)).map(|(name, _)| name).collect()
     }
 
+    /// Whether one of the scripts that npm runs at installation is there.
+    pub fn has_install_script(&self) -> bool {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Scripts<'a> {
+            #[serde(borrow)]
+            preinstall: Text<'a>,
+            #[serde(borrow)]
+            install: Text<'a>,
+            #[serde(borrow)]
+            postinstall: Text<'a>,
+        }
+        let scripts: Scripts<'_> = parse_object(self.scripts);
+        self.has_install_script.0
+            || [scripts.preinstall, scripts.install, scripts.postinstall]
+                .iter()
+                .any(|script| script.get().is_some())
+    }
+
     /// `engines.node` and `engines.npm`; an old list form (`["node >= 0.8"]`) says nothing, as in
     /// npm (npm-install-checks 7, lib/index.js).
     pub fn engines(&self) -> Engines<'a> {
-        self.engines
-            .filter(|engines| engines.get().starts_with('{'))
-            .and_then(|engines| serde_json::from_str(engines.get()).ok())
-            .unwrap_or_default()
+        parse_object(self.engines)
     }
 
     pub fn bundles(&self, name: &str) -> bool {
@@ -128,6 +147,18 @@ pub struct Engines<'a> {
     pub node: Text<'a>,
     #[serde(borrow)]
     pub npm: Text<'a>,
+}
+
+/// `os`, `cpu` or `libc`; a lone string is a list of one.
+pub fn parse_list(raw: Option<&RawValue>) -> List<'_> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+/// Anything but an object reads as an empty one.
+fn parse_object<'a, T: Default + Deserialize<'a>>(raw: Option<&'a RawValue>) -> T {
+    raw.filter(|raw| raw.get().starts_with('{'))
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default()
 }
 
 /// npm accepts a byte order mark before package.json and lockfiles.

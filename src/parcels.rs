@@ -2,7 +2,6 @@
 //! package asks for.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use crate::backend::Placement;
 use crate::delivery::Parcel;
@@ -11,19 +10,18 @@ use crate::graph::{Graph, NodeId};
 use crate::integrity::Integrity;
 use crate::link::Target;
 use crate::plan::{Plan, Tarball};
-use crate::registry::{Registries, Source};
+use crate::registry::Source;
 
-/// Packs tarballs of the plan.
+/// Packs the tarballs of the plan.
 pub fn pack<'p>(
     graph: &Graph<'p>,
     plan: &Plan<'p>,
-    tarballs: &[Tarball<'p>],
     placement: &Placement,
 ) -> Result<Vec<Parcel<'p>>> {
-    let owners = Owners::new(tarballs);
+    let owners = Owners::new(&plan.tarballs);
     let mut won_bins = owners.won_bins(graph, plan);
     let mut nested = owners.nested(graph, plan);
-    tarballs
+    plan.tarballs
         .iter()
         .map(|tarball| {
             let Source::Registry { url, legacy_sha1 } = &tarball.source else {
@@ -52,22 +50,6 @@ pub fn pack<'p>(
             })
         })
         .collect()
-}
-
-/// Tarballs of the bundled packages that are not on disk, although the package that bundles them
-/// has been placed.
-pub fn missing_from_bundles<'p>(
-    directory: &Path,
-    graph: &Graph<'p>,
-    plan: &mut Plan<'p>,
-    registries: &Registries,
-) -> Result<Vec<Tarball<'p>>> {
-    let is_missing = |id: &NodeId| {
-        let path = directory.join(graph.node(*id).path.as_str());
-        !plan.left_out.contains(id) && !path.join("package.json").exists()
-    };
-    let missing: Vec<_> = plan.bundled.iter().copied().filter(is_missing).collect();
-    plan.tarballs_of(graph, &missing, registries)
 }
 
 /// Which tarball a file below a package comes from: the package's own, or that of the package

@@ -8,6 +8,7 @@ use crate::config::Omit;
 use crate::error::{Code, Error, Result};
 use crate::graph::{Graph, NodeId, optional_set};
 use crate::install_path::InstallPath;
+use crate::manifest::{Manifest, parse_list};
 use crate::platform::{Engines, Platform};
 use crate::project::Project;
 use crate::registry::{Registries, Source};
@@ -137,22 +138,6 @@ impl<'p> Plan<'p> {
                 })
             })
             .map(|id| graph.node(id).path)
-    }
-
-    /// Tarballs of single packages, wherever they would come from otherwise.
-    pub fn tarballs_of(
-        &mut self,
-        graph: &Graph<'p>,
-        ids: &[NodeId],
-        registries: &Registries,
-    ) -> Result<Vec<Tarball<'p>>> {
-        let planned = std::mem::take(&mut self.tarballs);
-        let mut by_tarball = HashMap::new();
-        let added = ids
-            .iter()
-            .try_for_each(|id| self.add_tarball(graph, *id, registries, &mut by_tarball).map(drop));
-        let tarballs = std::mem::replace(&mut self.tarballs, planned);
-        added.map(|()| tarballs)
     }
 
     fn sort_packages(&mut self, graph: &Graph<'p>, registries: &Registries) -> Result<()> {
@@ -306,13 +291,13 @@ fn engines_warning(misfits: &[String]) -> Option<String> {
     })
 }
 
-fn bad_platform(package: &str, manifest: &crate::manifest::Manifest<'_>, host: &Platform) -> Error {
+fn bad_platform(package: &str, manifest: &Manifest<'_>, host: &Platform) -> Error {
     let libc = host.libc.as_deref().unwrap_or("unknown");
     let message = format!(
         "unsupported platform for {package}: wanted os [{}], cpu [{}], libc [{}], this is {} {} {libc}",
-        manifest.os.join(", "),
-        manifest.cpu.join(", "),
-        manifest.libc.join(", "),
+        parse_list(manifest.os).join(", "),
+        parse_list(manifest.cpu).join(", "),
+        parse_list(manifest.libc).join(", "),
         host.os,
         host.cpu,
     );

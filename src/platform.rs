@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use node_semver::Version;
 
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, parse_list};
 use crate::specifier::parse_range;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +52,12 @@ impl Platform {
     /// Whether the package's `os`, `cpu` and `libc` allow this machine (npm-install-checks 7).
     pub fn allows(&self, manifest: &Manifest<'_>) -> bool {
         let is_libc_allowed = match &self.libc {
-            Some(libc) => is_listed(libc, &manifest.libc),
-            None => manifest.libc.is_empty(),
+            Some(libc) => is_listed(libc, &parse_list(manifest.libc)),
+            None => parse_list(manifest.libc).is_empty(),
         };
-        is_listed(&self.os, &manifest.os) && is_listed(&self.cpu, &manifest.cpu) && is_libc_allowed
+        is_listed(&self.os, &parse_list(manifest.os))
+            && is_listed(&self.cpu, &parse_list(manifest.cpu))
+            && is_libc_allowed
     }
 }
 

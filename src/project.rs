@@ -7,12 +7,9 @@ use crate::bins::directory_bins;
 use crate::error::{Code, Error, Result};
 use crate::install_path::InstallPath;
 use crate::lockfile::{Lockfile, LockfileText, read_text};
-use crate::manifest::Manifest;
+use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use crate::overrides::Overrides;
 use crate::workspaces::{Workspace, find_workspaces};
-
-/// A package.json that a person wrote is a hundredth of this.
-const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// The texts that a [`Project`] borrows from.
 #[derive(Debug)]

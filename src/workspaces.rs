@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
 use crate::lockfile::read_text;
-use crate::manifest::Manifest;
+use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
 
 /// A member of the project, as the root's package.json and the disk have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +16,6 @@ pub struct Workspace {
     /// Relative to the root.
     pub path: String,
 }
-
-/// A package.json that a person wrote is a hundredth of this.
-const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// The workspaces, sorted by path. Later patterns win: `!pattern` takes away what is before it.
 pub fn find_workspaces(directory: &Path, root: &Manifest<'_>) -> Result<Vec<Workspace>> {

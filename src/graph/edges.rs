@@ -82,7 +82,7 @@ impl<'p> Graph<'p> {
 
     fn problem(&self, from: NodeId, edge: &Edge<'p>) -> Option<EdgeProblem> {
         let Some(to) = edge.to else {
-            return (!edge.kind.is_optional()).then_some(EdgeProblem::Missing);
+            return (edge.kind != EdgeKind::PeerOptional).then_some(EdgeProblem::Missing);
         };
         let is_local_peer = edge.kind.is_peer()
             && self.node(to).parent == Some(from)

@@ -1,0 +1,199 @@
+//! Credentials: which request carries which, and where none may go.
+
+use serde_json::json;
+
+use crate::support::project::Resolved;
+use crate::support::{Package, Project, Registry, Reply};
+
+/// The authorization that each tarball was asked for with, sorted by path.
+fn authorizations(registry: &Registry) -> Vec<(String, Option<String>)> {
+    let requests = registry.requests();
+    let mut seen: Vec<_> =
+        requests.into_iter().map(|seen| (seen.path, seen.authorization)).collect();
+    seen.sort();
+    seen
+}
+
+fn sent(path: &str, authorization: Option<&str>) -> (String, Option<String>) {
+    (path.to_owned(), authorization.map(str::to_owned))
+}
+
+/// Installs one package with these settings; `{host}` stands for the registry's `//host:port/`.
+fn authorization_with(settings: &str, environment: &[(&str, &str)]) -> Option<String> {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let settings = settings.replace("{host}", &registry.nerf_dart());
+    let mut project = Project::new(&registry).npmrc(&settings).with(&a);
+    for (name, value) in environment {
+        project = project.env(name, value);
+    }
+    project.ci(&[]).assert_quiet_success();
+    registry.requests()[0].authorization.clone()
+}
+
+#[test]
+fn a_token_is_sent_as_a_bearer() {
+    let found = authorization_with("{host}:_authToken=secret\n", &[]);
+    assert_eq!(found.as_deref(), Some("Bearer secret"));
+}
+
+#[test]
+fn a_token_can_come_from_the_environment() {
+    let found = authorization_with("{host}:_authToken=${TOKEN}\n", &[("TOKEN", "secret")]);
+    assert_eq!(found.as_deref(), Some("Bearer secret"));
+}
+
+#[test]
+fn auth_is_sent_as_basic_as_it_is() {
+    let found = authorization_with("{host}:_auth=dXNlcjpwYXNz\n", &[]);
+    assert_eq!(found.as_deref(), Some("Basic dXNlcjpwYXNz"));
+}
+
+#[test]
+fn a_name_and_a_password_are_sent_as_basic() {
+    let settings = "{host}:username=user\n{host}:_password=cGFzcw==\n";
+    let found = authorization_with(settings, &[]);
+    assert_eq!(found.as_deref(), Some("Basic dXNlcjpwYXNz"));
+}
+
+#[test]
+fn a_token_without_a_registry_is_never_sent() {
+    assert_eq!(authorization_with("_authToken=secret\n", &[]), None);
+}
+
+#[test]
+fn without_credentials_nothing_is_sent() {
+    assert_eq!(authorization_with("", &[]), None);
+}
+
+#[test]
+fn a_token_is_for_the_path_it_was_given_for() {
+    let registry = Registry::start();
+    let a = registry.serve_under("one/", Package::new("@one/a", "1.0.0"));
+    let b = registry.serve_under("two/", Package::new("@two/b", "1.0.0"));
+    let (url, host) = (registry.url(), registry.nerf_dart());
+    let settings =
+        format!("@one:registry={url}one/\n@two:registry={url}two/\n{host}one/:_authToken=secret\n");
+    let project =
+        Project::new(&registry).npmrc(&settings).resolved(Resolved::Absent).with(&a).with(&b);
+    project.ci(&[]).assert_quiet_success();
+    assert_eq!(
+        authorizations(&registry),
+        [
+            sent("/one/@one/a/-/a-1.0.0.tgz", Some("Bearer secret")),
+            sent("/two/@two/b/-/b-1.0.0.tgz", None),
+        ]
+    );
+}
+
+#[test]
+fn the_longest_path_wins() {
+    let registry = Registry::start();
+    let a = registry.serve_under("one/", Package::new("@one/a", "1.0.0"));
+    let b = registry.serve(Package::new("b", "1.0.0"));
+    let (url, host) = (registry.url(), registry.nerf_dart());
+    let settings =
+        format!("@one:registry={url}one/\n{host}:_authToken=all\n{host}one/:_authToken=one\n");
+    let project =
+        Project::new(&registry).npmrc(&settings).resolved(Resolved::Absent).with(&a).with(&b);
+    project.ci(&[]).assert_quiet_success();
+    assert_eq!(
+        authorizations(&registry),
+        [
+            sent("/b/-/b-1.0.0.tgz", Some("Bearer all")),
+            sent("/one/@one/a/-/a-1.0.0.tgz", Some("Bearer one")),
+        ]
+    );
+}
+
+#[test]
+fn a_redirect_to_another_host_carries_no_credentials() {
+    let (registry, mirror) = (Registry::start(), Registry::start());
+    let a = mirror.serve(Package::new("a", "1.0.0"));
+    let location = format!("{}{}", mirror.url(), a.tarball_path());
+    registry.reply_always("/a/-/a-1.0.0.tgz", Reply::redirect(&location));
+    let settings = format!("{}:_authToken=secret\n", registry.nerf_dart());
+    let project = Project::new(&registry).npmrc(&settings).with(&a);
+    project.ci(&[]).assert_quiet_success();
+    let expected = sent("/a/-/a-1.0.0.tgz", Some("Bearer secret"));
+    assert_eq!(authorizations(&registry), [expected]);
+    assert_eq!(authorizations(&mirror), [sent("/a/-/a-1.0.0.tgz", None)]);
+}
+
+#[test]
+fn credentials_in_the_user_s_npmrc_are_used() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let project = Project::new(&registry).with(&a);
+    let settings = format!("{}:_authToken=secret\n", registry.nerf_dart());
+    std::fs::write(project.temp().join("home/.npmrc"), settings).unwrap();
+    project.ci(&[]).assert_quiet_success();
+    let expected = sent("/a/-/a-1.0.0.tgz", Some("Bearer secret"));
+    assert_eq!(authorizations(&registry), [expected]);
+}
+
+#[test]
+fn the_registry_can_come_from_the_environment() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let project = Project::new(&registry)
+        .without_registry_option()
+        .npmrc("registry=http://127.0.0.1:9/\n")
+        .env("npm_config_registry", &registry.url())
+        .resolved(Resolved::Absent)
+        .with(&a);
+    project.ci(&[]).assert_quiet_success();
+    assert_eq!(registry.paths(), ["/a/-/a-1.0.0.tgz"]);
+}
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let registry = Registry::start();
+    let a = Package::new("a", "1.0.0");
+    let host = registry.nerf_dart();
+    let settings = format!("{host}:_authToken=s3cr3t\n");
+    for status in [401, 403, 404, 500] {
+        registry.reply_always("/a/-/a-1.0.0.tgz", Reply::status(status));
+        let settings = format!("{}{settings}", crate::retry::FAST);
+        let project = Project::new(&registry).npmrc(&settings).with(&a);
+        for arguments in [&["-v"][..], &["--json"], &["--stats"]] {
+            let outcome = project.ci(arguments);
+            assert_eq!(outcome.code, Some(1));
+            assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
+            assert!(!outcome.stdout.contains("s3cr3t"), "{}", outcome.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_secret_in_an_address_is_not_printed() {
+    let registry = Registry::start();
+    let a = Package::new("a", "1.0.0");
+    let url = registry.url().replace("http://", "http://user:s3cr3t@");
+    let project = Project::new(&registry)
+        .with(&a)
+        .entry("node_modules/a", json!({"resolved": format!("{url}a/-/a-1.0.0.tgz")}));
+    let outcome = project.ci(&["-v"]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_setting_that_cannot_be_understood_is_an_error_that_names_its_place() {
+    let registry = Registry::start();
+    let project = Project::new(&registry).npmrc("strict-ssl=perhaps\n");
+    let outcome = project.ci(&[]);
+    let message = outcome.assert_error("ECONFIG");
+    assert_eq!(message, "`strict-ssl` in `[PROJECT]/.npmrc` is neither `true` nor `false`");
+}
+
+#[test]
+fn a_setting_that_asks_for_another_layout_is_refused() {
+    let registry = Registry::start();
+    let project = Project::new(&registry).npmrc("install-strategy=linked\n");
+    project.ci(&[]).assert_failure(&[
+        "error: ECONFIG: `install-strategy` in `[PROJECT]/.npmrc` asks for a layout that is not \
+         supported",
+        "hint: remove the setting, or install with npm",
+    ]);
+}

@@ -1,0 +1,32 @@
+//! End to end: the real binary, on real projects, against a registry of our own on loopback.
+//!
+//! Each module holds the rules of one part of the contract. Where npm itself is the judge, it runs
+//! on a copy of the same project and the two trees are compared whole; see [`support::npm`].
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "tests that are skipped say so")]
+
+mod support;
+
+mod auth;
+mod bins;
+mod bundled;
+mod cache;
+mod emptying;
+mod extract;
+mod fetch;
+mod hidden_lock;
+mod hostile_lock;
+mod hostile_tarball;
+mod integrity;
+mod lockfile;
+mod observed;
+mod omit;
+mod optional;
+mod output;
+mod place;
+mod platform;
+mod retry;
+mod scripts;
+mod sources;
+mod sync;
+mod workspaces;

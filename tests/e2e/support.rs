@@ -1,0 +1,16 @@
+//! What the tests are made of: packages, a registry that serves them, projects that want them, and
+//! trees to compare.
+
+pub mod archive;
+pub mod npm;
+pub mod outcome;
+pub mod package;
+pub mod project;
+pub mod registry;
+pub mod reply;
+pub mod tree;
+
+pub use package::Package;
+pub use project::Project;
+pub use registry::Registry;
+pub use reply::Reply;
