@@ -13,6 +13,9 @@ use crate::platform::{Engines, Platform};
 use crate::project::Project;
 use crate::registry::{Registries, Source};
 
+#[cfg(test)]
+mod tests;
+
 /// How packages are chosen.
 #[derive(Debug)]
 pub struct Choice<'c> {

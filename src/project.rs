@@ -58,6 +58,13 @@ impl ProjectText {
     pub fn lockfile(&self) -> Result<Lockfile<'_>> {
         Lockfile::parse(&self.lockfile)
     }
+
+    /// A project without a folder.
+    #[cfg(test)]
+    pub fn in_memory(lockfile: String, manifest: String) -> Self {
+        let lockfile = LockfileText { file_name: "package-lock.json", text: lockfile };
+        Self { directory: PathBuf::new(), lockfile, manifest }
+    }
 }
 
 impl TargetTexts {
@@ -78,6 +85,11 @@ impl TargetTexts {
         texts.sort_unstable();
         texts.dedup_by(|second, first| second.0 == first.0);
         Ok(Self(texts))
+    }
+
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Self(Vec::new())
     }
 
     fn manifest(&self, path: InstallPath<'_>) -> Result<Option<Manifest<'_>>> {
