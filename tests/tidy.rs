@@ -217,10 +217,9 @@ fn at(file: &File, number: usize, what: &str) -> String {
 }
 
 fn is_in(file: &File, homes: &[&str]) -> bool {
-    homes.iter().any(|home| match home.ends_with('/') {
-        true => file.path.starts_with(home),
-        false => file.path == *home,
-    })
+    homes
+        .iter()
+        .any(|home| file.path == *home || home.ends_with('/') && file.path.starts_with(home))
 }
 
 fn has_word(text: &str, word: &str) -> bool {
