@@ -17,7 +17,7 @@ use url::Url;
 use crate::backend::{Bases, FileQueue, Placement, schedule_in_batches};
 use crate::cache::{Cache, Index};
 use crate::error::{Code, Error, Result};
-use crate::extract::{self, Extractor, Identity, LargeBuffer};
+use crate::extract::{self, Extractor, Identity};
 use crate::fetch::{self, Again, Download, FetchOptions, FetchStats, Fetched};
 use crate::http;
 use crate::integrity::{CacheKey, Integrity};
@@ -102,7 +102,6 @@ pub fn deliver(
         next: AtomicUsize::new(0),
         awaited: AtomicUsize::new(missing.len()),
         retries: parcels.iter().map(|_| AtomicU8::new(0)).collect(),
-        large: LargeBuffer::default(),
         again,
         is_stopped: AtomicBool::new(false),
         outcome: Mutex::default(),
@@ -159,7 +158,6 @@ struct Depot<'d, 'p> {
     /// Parcels that are neither unpacked nor given up yet.
     awaited: AtomicUsize,
     retries: Vec<AtomicU8>,
-    large: LargeBuffer,
     again: mpsc::UnboundedSender<Again>,
     is_stopped: AtomicBool,
     outcome: Mutex<Outcome>,
@@ -214,7 +212,7 @@ impl Depot<'_, '_> {
         arrivals: &Receiver<Fetched>,
     ) -> Result<Placed> {
         let mut placed = Placed::default();
-        let mut extractor = Extractor::new(self.large.clone());
+        let mut extractor = Extractor::new();
         for Fetched { index, result } in arrivals {
             if self.is_stopped.load(Ordering::Relaxed) {
                 break;

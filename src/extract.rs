@@ -19,15 +19,12 @@ mod archive;
 #[cfg(test)]
 mod hostile;
 mod inflate;
-mod large;
 mod listing;
 mod manifest;
 
 use archive::{Archive, Kind, Member, Slice, Source, Stream, damaged};
 use inflate::{Inflated, Inflater, detect, unpacked_max};
 use listing::{Chosen, Listing};
-
-pub use large::LargeBuffer;
 
 /// A tarball as it came from the network. A reservation of memory can ride in the [`Bytes`]
 /// ([`Bytes::from_owner`]): they are dropped as soon as the archive is inflated.
@@ -65,7 +62,6 @@ pub struct Warnings {
 /// One worker's extractor; its buffers go from package to package.
 pub struct Extractor {
     inflater: Inflater,
-    large: LargeBuffer,
     listing: Listing,
     limits: Limits,
 }
@@ -77,8 +73,6 @@ struct Limits {
     names_bytes_max: usize,
     unpacked_bytes_max: u64,
     inflate_memory_max: u64,
-    large_memory_max: u64,
-    large_body_max: u64,
     ratio_ignored_below: u64,
     streamed_file_min: u64,
 }
@@ -93,10 +87,6 @@ impl Limits {
         unpacked_bytes_max: 8 << 30,
         // For each worker. 999 tarballs of 1000 are smaller.
         inflate_memory_max: 32 << 20,
-        // For one worker at a time, with the body that it is inflated from: the five largest
-        // packages of a project with 4,647 hold a quarter of its 1.7 GB.
-        large_memory_max: 96 << 20,
-        large_body_max: 32 << 20,
         // A bomb of less than this harms nobody.
         ratio_ignored_below: 16 << 20,
         // Smaller files are gathered and go through the queue, larger ones are written in pieces.
@@ -112,10 +102,9 @@ struct Target<'a> {
 }
 
 impl Extractor {
-    /// `large` is the same for all workers.
-    pub fn new(large: LargeBuffer) -> Self {
+    pub fn new() -> Self {
         let (inflater, listing) = (Inflater::new(), Listing::default());
-        Self { inflater, large, listing, limits: Limits::DEFAULT }
+        Self { inflater, listing, limits: Limits::DEFAULT }
     }
 
     /// Nothing of the tarball is visible to anyone until all of it is checked and written. Errors
@@ -128,20 +117,12 @@ impl Extractor {
         cache: &Cache,
     ) -> Result<Extracted> {
         self.listing.clear();
-        let (body, taken) = large::gather(body, &self.large, &self.limits)?;
-        let memory_max = if taken.is_some() {
-            self.limits.large_memory_max
-        } else {
-            self.limits.inflate_memory_max
-        };
         let (body, key) = verify(body, identity)?;
         let staging = cache.stage(queue.bases())?;
-        let mut target = Target { queue, cache, staging: &staging };
-        let written = self.write(body, memory_max, &mut target);
+        let written = self.write(body, &mut Target { queue, cache, staging: &staging });
         // Also after a failure: operations that are in flight must not outlive the folder.
         let finished = queue.finish().map_err(|failure| queue.bases().error(*failure));
-        self.inflater.reclaim(self.limits.inflate_memory_max);
-        drop(taken);
+        self.inflater.reclaim();
         match written.and_then(|index| finished.map(|()| index)) {
             Ok(index) => {
                 let index = cache.publish(queue.bases(), &staging, &key, index)?;
@@ -155,12 +136,12 @@ impl Extractor {
         }
     }
 
-    fn write(&mut self, body: Body, memory_max: u64, target: &mut Target<'_>) -> Result<Index> {
+    fn write(&mut self, body: Body, target: &mut Target<'_>) -> Result<Index> {
         match body {
             Body::Memory(bytes) => {
                 let format = detect(&bytes)?;
                 let archive = match format {
-                    inflate::Format::Gzip => self.inflater.inflate(&bytes, memory_max),
+                    inflate::Format::Gzip => self.inflater.inflate(&bytes, &self.limits),
                     inflate::Format::Tar => Some(bytes.clone()),
                 };
                 if let Some(archive) = archive {
@@ -341,6 +322,12 @@ impl Extractor {
         let bytes = Bytes::copy_from_slice(index.as_bytes());
         target.write_file(target.staging.index_path(), 0o600, bytes)?;
         Ok(index)
+    }
+}
+
+impl Default for Extractor {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -60,7 +60,6 @@ pub struct Tarball<'p> {
 /// A symbolic link to a folder of the project.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Link<'p> {
-    pub node: NodeId,
     pub at: InstallPath<'p>,
     pub target: InstallPath<'p>,
 }
@@ -119,7 +118,6 @@ impl<'p> Plan<'p> {
             .collect();
         self.left_out.extend(nested);
         self.bins.retain(|bin| !self.left_out.contains(&bin.node));
-        self.links.retain(|link| !self.left_out.contains(&link.node));
         let in_node_modules = |id: &NodeId| graph.node(*id).parent.is_some();
         removed.into_iter().filter(in_node_modules).map(|id| graph.node(id).path).collect()
     }
@@ -158,8 +156,7 @@ impl<'p> Plan<'p> {
                 self.tops.push(graph.node(top).path);
             }
             if let Some(target) = node.link_target {
-                let target = graph.node(target).path;
-                self.links.push(Link { node: id, at: node.path, target });
+                self.links.push(Link { at: node.path, target: graph.node(target).path });
                 continue;
             }
             if node.path.is_outside() {

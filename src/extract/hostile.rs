@@ -111,7 +111,7 @@ fn assert_nothing_is_left(fixture: &Fixture) {
 
 fn unpack_one(body: Body, limits: Limits) -> Result<(Tree, Warnings), String> {
     let mut fixture = fixture();
-    let mut extractor = Extractor { limits, ..Extractor::new(LargeBuffer::default()) };
+    let mut extractor = Extractor { limits, ..Extractor::new() };
     let identity = Identity::Address("test");
     let result = extractor.extract(body, identity, &mut fixture.queue, &fixture.cache);
     assert_nothing_is_left(&fixture);
@@ -423,7 +423,7 @@ fn targets_of_bins_are_executable_wherever_package_json_stands() {
         let tar = archive(&members);
         for body in [Body::Memory(gzip(&tar).into()), spooled(&gzip(&tar))] {
             let mut fixture = fixture();
-            let extracted = Extractor::new(LargeBuffer::default())
+            let extracted = Extractor::new()
                 .extract(body, Identity::Address("a"), &mut fixture.queue, &fixture.cache)
                 .unwrap();
             read_package(&fixture, &extracted);
@@ -459,7 +459,7 @@ fn nothing_is_written_where_the_integrity_is_wrong() {
     for body in [Body::Memory(tar.clone().into()), spooled(&tar)] {
         let mut fixture = fixture();
         let identity = Identity::Integrity(&integrity);
-        let error = Extractor::new(LargeBuffer::default())
+        let error = Extractor::new()
             .extract(body, identity, &mut fixture.queue, &fixture.cache)
             .unwrap_err();
         assert_eq!(error.code(), Code::Integrity);
@@ -475,7 +475,7 @@ fn extractors_that_publish_one_package_at_once_all_get_the_winner() {
     let barrier = std::sync::Barrier::new(4);
     let extract = || {
         let mut queue = FileQueue::new(fixture.queue.bases().clone());
-        let mut extractor = Extractor::new(LargeBuffer::default());
+        let mut extractor = Extractor::new();
         barrier.wait();
         let body = Body::Memory(body.clone());
         extractor.extract(body, Identity::Address("a"), &mut queue, &fixture.cache).unwrap()

@@ -83,13 +83,13 @@ impl Inflater {
     /// The archive, where its footer names a plausible length and both length and sum are right for
     /// the whole; else `None`, and the stream has the last word. A second member with the same
     /// contents as the first passes for one: the archive that it repeats has been read by then.
-    pub fn inflate(&mut self, body: &[u8], bytes_max: u64) -> Option<Bytes> {
+    pub fn inflate(&mut self, body: &[u8], limits: &Limits) -> Option<Bytes> {
         let footer = body.last_chunk::<8>()?;
         let (sum, length) = footer.split_at(4);
         let sum = u32::from_le_bytes(sum.try_into().ok()?);
         let length = u32::from_le_bytes(length.try_into().ok()?);
         let compressed = body.len() as u64;
-        if u64::from(length) > bytes_max.min(compressed.saturating_mul(RATIO_MAX)) {
+        if u64::from(length) > limits.inflate_memory_max.min(compressed.saturating_mul(RATIO_MAX)) {
             return None;
         }
         let length = length as usize;
@@ -105,11 +105,10 @@ impl Inflater {
         Some(self.lent.slice(..length))
     }
 
-    /// Takes the buffer back if no slice of it is left and it is no larger than `bytes_max`; else
-    /// the next package gets a new one.
-    pub fn reclaim(&mut self, bytes_max: u64) {
+    /// Takes the buffer back if no slice of it is left; if one is, the next package gets a new one.
+    pub fn reclaim(&mut self) {
         let lent = std::mem::take(&mut self.lent);
-        if !lent.is_empty() && lent.len() as u64 <= bytes_max {
+        if !lent.is_empty() {
             self.buffer = lent.try_into_mut().unwrap_or_default();
         }
     }
@@ -189,9 +188,7 @@ mod tests {
     }
 
     fn memory(body: &[u8]) -> Option<Vec<u8>> {
-        Inflater::new()
-            .inflate(body, Limits::DEFAULT.inflate_memory_max)
-            .map(|bytes| bytes.to_vec())
+        Inflater::new().inflate(body, &Limits::DEFAULT).map(|bytes| bytes.to_vec())
     }
 
     #[test]
@@ -245,16 +242,15 @@ mod tests {
 
     #[test]
     fn the_buffer_is_used_again_unless_a_slice_is_left() {
-        const LIMIT: u64 = 1 << 20;
         let mut inflater = Inflater::new();
-        let first = inflater.inflate(&gzip(TEXT), LIMIT).unwrap();
+        let first = inflater.inflate(&gzip(TEXT), &Limits::DEFAULT).unwrap();
         let address = first.as_ptr();
         drop(first);
-        inflater.reclaim(LIMIT);
-        let second = inflater.inflate(&gzip(TEXT), LIMIT).unwrap();
+        inflater.reclaim();
+        let second = inflater.inflate(&gzip(TEXT), &Limits::DEFAULT).unwrap();
         assert_eq!(second.as_ptr(), address);
-        inflater.reclaim(LIMIT);
-        let third = inflater.inflate(&gzip(&TEXT[..9]), LIMIT).unwrap();
+        inflater.reclaim();
+        let third = inflater.inflate(&gzip(&TEXT[..9]), &Limits::DEFAULT).unwrap();
         assert_eq!((&second[..], &third[..]), (TEXT, &TEXT[..9]));
     }
 
