@@ -402,13 +402,13 @@ def main():
     try:
         print_header(bench)
         bench.measure_all()
+        print_table(bench, against)  # deleting takes minutes
     finally:
         if options.raw:
             with options.raw.open("a") as raw:
                 raw.writelines(json.dumps(dataclasses.asdict(run)) + "\n" for run in bench.runs)
         if not options.keep:
             bench.delete()
-    print_table(bench, against)
 
 
 if __name__ == "__main__":

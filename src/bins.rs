@@ -1,8 +1,8 @@
 //! The commands in `node_modules/.bin`: which there are, and which package wins a name.
 //!
 //! They come from the lockfile's `bin`; a package without one there has no commands, whatever its
-//! tarball or the package.json of a workspace says. Sources: bin-links 6, npm-normalize-package-bin 5, @npmcli/arborist 9
-//! lib/arborist/rebuild.js.
+//! tarball or the package.json of a workspace says. Sources: bin-links 6, @npmcli/arborist 9
+//! lib/arborist/rebuild.js, npm-normalize-package-bin 5.
 
 use std::collections::HashSet;
 use std::fs;

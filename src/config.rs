@@ -28,16 +28,10 @@ pub struct Overrides {
     pub omit: Vec<String>,
     pub include: Vec<String>,
     pub ignore_scripts: Option<bool>,
-    pub foreground_scripts: Option<bool>,
-    pub script_shell: Option<String>,
     pub bin_links: Option<bool>,
-    pub install_links: Option<bool>,
     pub legacy_peer_deps: Option<bool>,
-    pub strict_peer_deps: Option<bool>,
     pub engine_strict: Option<bool>,
-    pub force: Option<bool>,
     pub offline: Option<bool>,
-    pub prefer_offline: Option<bool>,
     pub os: Option<String>,
     pub cpu: Option<String>,
     pub libc: Option<String>,
@@ -52,16 +46,10 @@ pub struct Settings {
     pub network: NetworkSettings,
     pub omit: Omit,
     pub ignore_scripts: bool,
-    pub foreground_scripts: bool,
-    pub script_shell: Option<String>,
     pub bin_links: bool,
-    pub install_links: bool,
     pub legacy_peer_deps: bool,
-    pub strict_peer_deps: bool,
     pub engine_strict: bool,
-    pub force: bool,
     pub offline: bool,
-    pub prefer_offline: bool,
     /// The hidden lockfile says nothing of where registry packages come from.
     pub omit_lockfile_registry_resolved: bool,
     pub os: Option<String>,
@@ -94,16 +82,10 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         network: NetworkSettings::from_layers(&layers, environment)?,
         omit: omit(&layers, environment, &mut warnings)?,
         ignore_scripts: flag("ignore-scripts")?,
-        foreground_scripts: flag("foreground-scripts")?,
-        script_shell: text("script-shell"),
         bin_links: layers.flag("bin-links")?.unwrap_or(true),
-        install_links: flag("install-links")?,
         legacy_peer_deps: flag("legacy-peer-deps")?,
-        strict_peer_deps: flag("strict-peer-deps")?,
         engine_strict: flag("engine-strict")?,
-        force: flag("force")?,
         offline: flag("offline")?,
-        prefer_offline: flag("prefer-offline")?,
         omit_lockfile_registry_resolved: flag("omit-lockfile-registry-resolved")?,
         os: text("os"),
         cpu: text("cpu"),
@@ -118,7 +100,6 @@ impl Overrides {
         let texts = [
             ("registry", &self.registry),
             ("userconfig", &self.userconfig),
-            ("script-shell", &self.script_shell),
             ("os", &self.os),
             ("cpu", &self.cpu),
             ("libc", &self.libc),
@@ -129,15 +110,10 @@ impl Overrides {
         }
         let flags = [
             ("ignore-scripts", self.ignore_scripts),
-            ("foreground-scripts", self.foreground_scripts),
             ("bin-links", self.bin_links),
-            ("install-links", self.install_links),
             ("legacy-peer-deps", self.legacy_peer_deps),
-            ("strict-peer-deps", self.strict_peer_deps),
             ("engine-strict", self.engine_strict),
-            ("force", self.force),
             ("offline", self.offline),
-            ("prefer-offline", self.prefer_offline),
         ];
         for (key, value) in flags {
             entries.extend(value.map(|value| (key.to_owned(), Entry::one(value.to_string()))));
@@ -160,12 +136,20 @@ fn refuse_other_layouts(layers: &Layers) -> Result<()> {
     if let Some(found) = layers.text("install-strategy").filter(|found| found.value != "hoisted") {
         return Err(found.error("asks for a layout that is not supported").with_hint(hint));
     }
-    for key in ["legacy-bundling", "global-style"] {
-        if layers.flag(key)? == Some(true)
+    for (key, refused) in [
+        ("legacy-bundling", true),
+        ("global-style", true),
+        ("install-links", true),
+        ("workspaces", false),
+    ] {
+        if layers.flag(key)? == Some(refused)
             && let Some(found) = layers.text(key)
         {
             return Err(found.error("asks for a layout that is not supported").with_hint(hint));
         }
+    }
+    if let Some(found) = layers.text("workspace") {
+        return Err(found.error("asks for a part of the tree").with_hint(hint));
     }
     Ok(())
 }

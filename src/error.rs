@@ -34,6 +34,8 @@ pub enum Code {
     LockfileVersion,
     /// A request failed after all its retries (npm reports the bare errno).
     Network,
+    /// The cache lacks tarballs and nothing may be asked for (npm: `ENOTCACHED`).
+    NotCached,
     /// The registry answered that it has no such tarball (npm: `E404`).
     NotFound,
     /// A tarball holds something that must not be extracted, or exceeds a limit.
@@ -46,7 +48,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 15] = [
+    pub const ALL: [Code; 16] = [
         Code::Authentication,
         Code::BadPlatform,
         Code::BadEngine,
@@ -58,6 +60,7 @@ impl Code {
         Code::LockfileInvalid,
         Code::LockfileVersion,
         Code::Network,
+        Code::NotCached,
         Code::NotFound,
         Code::Tarball,
         Code::UnsupportedSource,
@@ -77,6 +80,7 @@ impl Code {
             Code::LockfileInvalid => "ELOCKFILE",
             Code::LockfileVersion => "ELOCKFILEVERSION",
             Code::Network => "ENETWORK",
+            Code::NotCached => "ENOTCACHED",
             Code::NotFound => "E404",
             Code::Tarball => "ETARBALL",
             Code::UnsupportedSource => "EUNSUPPORTEDSOURCE",

@@ -57,11 +57,13 @@ impl BundleTexts {
     }
 }
 
-/// The hidden lockfile of the given nodes.
+/// The hidden lockfile of the given nodes. `hides_resolved` is npm's
+/// `omit-lockfile-registry-resolved`: nothing is said of where packages of a registry came from.
 pub fn hidden_lock(
     graph: &Graph<'_>,
     nodes: impl Iterator<Item = NodeId>,
     bundles: &BundleTexts,
+    hides_resolved: bool,
 ) -> String {
     let root = graph.node(Graph::ROOT);
     let mut nodes: Vec<_> = nodes.collect();
@@ -82,7 +84,12 @@ pub fn hidden_lock(
         .with_min_len(ENTRIES_AT_ONCE)
         .map(|id| {
             let mut entry = format!("\n    {}: ", quoted(path(id)));
-            write_entry(&mut entry, &mut fields(graph, *id, bundles.manifest(*id).as_ref()));
+            let brought = bundles.manifest(*id);
+            let mut fields = fields(graph, *id, brought.as_ref());
+            if hides_resolved && graph.node(*id).link_target.is_none() {
+                fields.retain(|(key, _)| *key != "resolved");
+            }
+            write_entry(&mut entry, &mut fields);
             entry
         })
         .collect();

@@ -73,6 +73,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let lockfile = text.lockfile()?;
     let targets = TargetTexts::read(directory, &lockfile)?;
     let project = Project::new(&text, lockfile, &targets)?;
+    reporter.detail(&format!("read {} and package.json", project.lockfile_name));
     clock.lap("read");
     let graph = check(&project, !request.settings.legacy_peer_deps)?;
     clock.lap("check");
@@ -117,6 +118,9 @@ impl<'p> Installation<'_, 'p> {
         let directory = &request.directory;
         let mut parcels = pack(graph, &self.plan, self.site.placement)?;
         look_up(&self.site, &mut parcels)?;
+        if request.settings.offline {
+            refuse_missing(&parcels)?;
+        }
         clock.lap("look up");
         let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
         let below_other_tops: Vec<_> = self.plan.below_other_tops(graph, is_workspace).collect();
@@ -139,6 +143,12 @@ impl<'p> Installation<'_, 'p> {
         make_room: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let missing = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();
+        self.reporter.detail(&format!(
+            "the cache {} has {} of {}",
+            self.request.cache.display(),
+            parcels.len() - missing,
+            count(parcels.len(), "tarball"),
+        ));
         let progress = Arc::new(Progress::default());
         let options = FetchOptions {
             network: self.request.settings.network.clone(),
@@ -181,7 +191,9 @@ impl<'p> Installation<'_, 'p> {
         let brought = self.plan.bundled.iter().filter(|id| !self.plan.left_out.contains(id));
         let bundles = BundleTexts::read(directory, self.graph, brought.copied())?;
         let nodes = self.plan.installed(self.graph);
-        let text = self.site.pool.install(|| hidden_lock(self.graph, nodes, &bundles));
+        let hides_resolved = self.request.settings.omit_lockfile_registry_resolved;
+        let make = || hidden_lock(self.graph, nodes, &bundles, hides_resolved);
+        let text = self.site.pool.install(make);
         write_hidden_lock(directory, &text)
     }
 
@@ -231,6 +243,24 @@ fn make_pool(jobs: usize) -> Result<ThreadPool> {
             Error::new(Code::Io, format!("failed to start {}", count(jobs, "thread")))
                 .with_source(cause)
         })
+}
+
+/// Names all that would have to be fetched, at once.
+fn refuse_missing(parcels: &[Parcel<'_>]) -> Result<()> {
+    let missing: Vec<_> = parcels
+        .iter()
+        .filter(|parcel| parcel.stored.is_none())
+        .map(|parcel| parcel.label.as_str())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the cache lacks {} and `offline` is set\n\n{}",
+        count(missing.len(), "package"),
+        missing.join("\n")
+    );
+    Err(Error::new(Code::NotCached, message).with_hint("install once without it"))
 }
 
 /// The wall time of each phase.

@@ -235,7 +235,8 @@ mod tests {
     // Of the bytes `abc`.
     const SHA1: &str = "sha1-qZk+NkcGgWq6PiVxeFDCbJzQ2J0=";
     const SHA256: &str = "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
-    const SHA512: &str = "sha512-3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1E\
+    const SHA512: &str = "sha512-\
+        3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1E\
         I2Q86A4qmslPpUyknw==";
 
     fn code(result: Result<impl fmt::Debug>) -> Code {

@@ -297,7 +297,8 @@ fn engines_warning(misfits: &[String]) -> Option<String> {
 fn bad_platform(package: &str, manifest: &Manifest<'_>, host: &Platform) -> Error {
     let libc = host.libc.as_deref().unwrap_or("unknown");
     let message = format!(
-        "unsupported platform for {package}: wanted os [{}], cpu [{}], libc [{}], this is {} {} {libc}",
+        "unsupported platform for {package}: wanted os [{}], cpu [{}], libc [{}], \
+         this is {} {} {libc}",
         parse_list(manifest.os).join(", "),
         parse_list(manifest.cpu).join(", "),
         parse_list(manifest.libc).join(", "),

@@ -101,7 +101,8 @@ fn say(text: &str) {
 fn printable(text: &str) -> String {
     let is_harmful = |character: char| {
         (character.is_control() && character != '\n')
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(character, '\u{200e}' | '\u{200f}')
+            || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars()
         .map(|character| if is_harmful(character) { '\u{fffd}' } else { character })

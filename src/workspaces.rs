@@ -62,7 +62,25 @@ fn patterns(root: &Manifest<'_>) -> Vec<String> {
         },
         _ => Vec::new(),
     };
-    list.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    list.iter().filter_map(Value::as_str).flat_map(|pattern| expand_braces(pattern, 0)).collect()
+}
+
+/// Braces nest as deep as a person writes them; this bounds hostile package.json files.
+const BRACES_MAX: usize = 4;
+
+/// `{a,b}/*` as `a/*` and `b/*`; braces without a comma are plain characters.
+fn expand_braces(pattern: &str, depth: usize) -> Vec<String> {
+    let parts = pattern.split_once('{').and_then(|(before, rest)| {
+        let (choices, after) = rest.split_once('}')?;
+        choices.contains(',').then_some((before, choices, after))
+    });
+    match parts {
+        Some((before, choices, after)) if depth < BRACES_MAX => choices
+            .split(',')
+            .flat_map(|choice| expand_braces(&format!("{before}{choice}{after}"), depth + 1))
+            .collect(),
+        _ => vec![pattern.to_owned()],
+    }
 }
 
 /// The folders that a pattern matches, relative to the root.
@@ -108,6 +126,14 @@ mod tests {
         let folders = [("packages/a", r#"{"name": "@s/a"}"#), ("packages/b", "{}"), ("c", "{}")];
         let found = workspaces(&folders, r#"["./packages/*", "c/"]"#).unwrap();
         assert_eq!(found, [pair("c", "c"), pair("@s/a", "packages/a"), pair("b", "packages/b")]);
+    }
+
+    #[test]
+    fn braces_name_several_folders() {
+        let folders = [("a/x", "{}"), ("b/y", "{}"), ("c/z", "{}")];
+        let found = workspaces(&folders, r#"["{a,b}/*"]"#).unwrap();
+        assert_eq!(found.iter().map(|(_, path)| path.as_str()).collect::<Vec<_>>(), ["a/x", "b/y"]);
+        assert_eq!(expand_braces("{a,b}/{c,d}", 0), ["a/c", "a/d", "b/c", "b/d"]);
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn an_unknown_kind_is_ignored_with_a_warning_as_in_npm() {
 fn defaults_are_npms() {
     let settings = Place::new().settings();
     assert!(settings.bin_links);
-    assert!(!settings.ignore_scripts && !settings.offline && !settings.force);
+    assert!(!settings.ignore_scripts && !settings.offline);
     let network = settings.network;
     assert_eq!(network.connections_max, 64);
     assert_eq!(network.fetch_retries, 2);

@@ -27,6 +27,7 @@ mod place;
 mod platform;
 mod retry;
 mod scripts;
+mod settings;
 mod sources;
 mod sync;
 mod workspaces;
