@@ -14,7 +14,7 @@ use rayon::ThreadPool;
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::backend::{Bases, FileQueue, Placement, schedule_in_batches};
+use crate::backend::{Bases, FileQueue, schedule_in_batches};
 use crate::cache::{Cache, Index};
 use crate::error::{Code, Error, Result};
 use crate::extract::{self, Extractor, Identity};
@@ -53,7 +53,6 @@ pub struct Site<'s> {
     pub bases: &'s Bases,
     pub cache: &'s Cache,
     pub pool: &'s ThreadPool,
-    pub placement: &'s Placement,
 }
 
 /// How many packages a worker takes at once: few enough for an even end, many enough for the

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 
-use crate::backend::{Bases, LinkMode, Placement, Usage, schedule_in_batches, usage};
+use crate::backend::{Bases, LinkMode, Usage, schedule_in_batches, usage};
 use crate::cache::Cache;
 use crate::check::check;
 use crate::clear::{Aside, check_tops, clear_packages, remove};
@@ -19,7 +19,7 @@ use crate::graph::Graph;
 use crate::hidden_lock::{BundleTexts, hidden_lock};
 use crate::http::{Budget, Limits};
 use crate::link::Placed;
-use crate::parcels::pack;
+use crate::parcels::{Placements, pack};
 use crate::plan::{Choice, Plan, count};
 use crate::platform::{Engines, Platform};
 use crate::progress::show_progress;
@@ -84,8 +84,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
 
     let pool = make_pool(request.jobs)?;
     let bases = Bases::open(cache.directory(), directory)?;
-    let placement = Placement::new(request.link_mode);
-    let site = Site { bases: &bases, cache: &cache, pool: &pool, placement: &placement };
+    let site = Site { bases: &bases, cache: &cache, pool: &pool };
     let summary = Summary { warnings: request.settings.warnings.clone(), ..Summary::default() };
     let mut installation =
         Installation { request, reporter, project: &project, graph: &graph, plan, site, summary };
@@ -116,7 +115,8 @@ impl<'p> Installation<'_, 'p> {
     fn install(&mut self, aside: &mut Aside, clock: &mut Clock) -> Result<()> {
         let Self { request, graph, project, .. } = *self;
         let directory = &request.directory;
-        let mut parcels = pack(graph, &self.plan, self.site.placement)?;
+        let placements = Placements::new(directory, request.link_mode);
+        let mut parcels = pack(graph, &self.plan, placements)?;
         look_up(&self.site, &mut parcels)?;
         if request.settings.offline {
             refuse_missing(&parcels)?;

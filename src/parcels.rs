@@ -2,8 +2,10 @@
 //! package asks for.
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use crate::backend::Placement;
+use crate::backend::{LinkMode, Placement};
 use crate::delivery::Parcel;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
@@ -16,7 +18,7 @@ use crate::registry::Source;
 pub fn pack<'p>(
     graph: &Graph<'p>,
     plan: &Plan<'p>,
-    placement: &Placement,
+    mut placements: Placements,
 ) -> Result<Vec<Parcel<'p>>> {
     let owners = Owners::new(&plan.tarballs);
     let mut won_bins = owners.won_bins(graph, plan);
@@ -38,7 +40,7 @@ pub fn pack<'p>(
                 won_bins: won_bins.remove(id).unwrap_or_default(),
                 is_resolved: graph.node(*id).entry.resolved.get().is_some(),
                 nested: nested.remove(id).unwrap_or_default(),
-                placement: placement.clone(),
+                placement: placements.below(graph, *id),
             });
             Ok(Parcel {
                 label: format!("{}@{}", tarball.name, tarball.version),
@@ -50,6 +52,37 @@ pub fn pack<'p>(
             })
         })
         .collect()
+}
+
+/// How files are placed, for each filesystem that the project lies on: a workspace may be a mount
+/// of its own, and what cannot be linked there can be linked elsewhere.
+#[derive(Debug)]
+pub struct Placements {
+    directory: PathBuf,
+    mode: LinkMode,
+    by_device: HashMap<u64, Placement>,
+    by_top: HashMap<NodeId, Placement>,
+}
+
+impl Placements {
+    pub fn new(directory: &Path, mode: LinkMode) -> Self {
+        let directory = directory.to_owned();
+        Self { directory, mode, by_device: HashMap::new(), by_top: HashMap::new() }
+    }
+
+    /// For a package, by the folder in whose `node_modules` all of its parents are.
+    fn below(&mut self, graph: &Graph<'_>, id: NodeId) -> Placement {
+        let top = graph.parents(id).last().unwrap_or(Graph::ROOT);
+        let Self { directory, mode, by_device, by_top } = self;
+        let placement = by_top.entry(top).or_insert_with(|| {
+            let folder = directory.join(graph.node(top).path.as_str());
+            let metadata = folder.join("node_modules").metadata().or_else(|_| folder.metadata());
+            // A folder that is not there yet fails or appears when it is placed into.
+            let device = metadata.map_or(0, |metadata| metadata.dev());
+            by_device.entry(device).or_insert_with(|| Placement::new(*mode)).clone()
+        });
+        placement.clone()
+    }
 }
 
 /// Which tarball a file below a package comes from: the package's own, or that of the package

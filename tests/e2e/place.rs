@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -120,6 +121,54 @@ fn a_cache_on_another_filesystem_is_copied_from() {
         project.ci(&[]).assert_quiet_success();
         assert_eq!(links(&project), 1);
         project.installed().assert(&ONE_PACKAGE);
+    }
+}
+
+/// A mounted filesystem that is unmounted when dropped.
+struct Mount<'m>(&'m Path);
+
+impl<'m> Mount<'m> {
+    /// `None` where this process may not mount.
+    fn memory(at: &'m Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(at).output();
+        if !mount.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: a filesystem cannot be mounted here (it takes root)");
+            return None;
+        }
+        Some(Self(at))
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.0).status();
+        assert!(
+            unmounted.is_ok_and(|status| status.success()),
+            "{} stays mounted",
+            self.0.display()
+        );
+    }
+}
+
+#[test]
+fn a_workspace_on_another_filesystem_does_not_keep_the_others_from_links() {
+    let registry = Registry::start();
+    let old = registry.serve(Package::new("a", "1.0.0").file("x", "old"));
+    let new = registry.serve(Package::new("a", "2.0.0").file("x", "new"));
+    let project = Project::new(&registry);
+    let folder = project.path().join("b");
+    let Some(_mount) = Mount::memory(&folder) else { return };
+    let project = project
+        .workspace("b", &Package::new("b", "1.0.0").dependency("a", "^1.0.0"))
+        .at("b/node_modules/a", &old)
+        .with(&new);
+    let links = |path: &str| fs::metadata(project.path().join(path)).unwrap().nlink();
+    // Warm, the workspace's packages come first: `b` sorts before `node_modules`.
+    for _ in 0..2 {
+        project.ci(&["--jobs", "1"]).assert_quiet_success();
+        assert_eq!(links("node_modules/a/x"), 2);
+        assert_eq!(links("b/node_modules/a/x"), 1);
     }
 }
 
