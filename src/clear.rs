@@ -25,14 +25,34 @@ pub struct Aside(Vec<PathBuf>);
 const ASIDE_PREFIX: &str = ".ringstall-old-";
 
 impl Aside {
-    /// Empties `node_modules` of the root and of every workspace, as `npm ci` does.
-    pub fn move_from(project: &Path, workspaces: &[Workspace]) -> Result<Self> {
-        let mut aside = Self::default();
-        let folders = workspaces.iter().map(|workspace| project.join(&workspace.path));
-        for folder in std::iter::once(project.to_owned()).chain(folders) {
-            aside.0.extend(move_aside(&folder.join("node_modules"))?);
+    /// Empties `node_modules` of the root and of every workspace, as `npm ci` does; none of them
+    /// where one is not a folder. What a failure leaves moved is still held here.
+    pub fn take(&mut self, project: &Path, workspaces: &[Workspace]) -> Result<()> {
+        let members = workspaces.iter().map(|workspace| project.join(&workspace.path));
+        let mut folders = Vec::new();
+        for folder in std::iter::once(project.to_owned()).chain(members) {
+            let folder = folder.join("node_modules");
+            if directory_metadata(&folder)?.is_some() {
+                folders.push(folder);
+            }
         }
-        Ok(aside)
+        folders.iter().try_for_each(|folder| self.move_aside(folder))
+    }
+
+    /// Moves everything in a folder into a new folder in it, if there is anything.
+    fn move_aside(&mut self, directory: &Path) -> Result<()> {
+        let entries = entries(directory)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let aside = make_aside(directory)?;
+        self.0.push(aside.clone());
+        for entry in entries {
+            let path = entry.path();
+            fs::rename(&path, aside.join(entry.file_name()))
+                .map_err(|error| Error::io("move aside", path, error))?;
+        }
+        Ok(())
     }
 
     /// Removes it for good.
@@ -45,33 +65,20 @@ impl Aside {
     }
 }
 
-/// Moves everything in a folder into a new folder in it; `None` where there is nothing.
-fn move_aside(directory: &Path) -> Result<Option<PathBuf>> {
-    if directory_metadata(directory)?.is_none() {
-        return Ok(None);
-    }
-    let entries = entries(directory)?;
-    if entries.is_empty() {
-        return Ok(None);
-    }
+/// A new hidden folder in `directory`.
+fn make_aside(directory: &Path) -> Result<PathBuf> {
     let mut attempt = std::process::id();
-    let aside = loop {
+    loop {
         let aside = directory.join(format!("{ASIDE_PREFIX}{attempt}"));
         match fs::create_dir(&aside) {
-            Ok(()) => break aside,
+            Ok(()) => return Ok(aside),
             // A killed run had the same process id.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 attempt = attempt.wrapping_add(1);
             }
             Err(error) => return Err(Error::io("make directory", aside, error)),
         }
-    };
-    for entry in entries {
-        let path = entry.path();
-        fs::rename(&path, aside.join(entry.file_name()))
-            .map_err(|error| Error::io("move aside", path, error))?;
     }
-    Ok(Some(aside))
 }
 
 /// Removes what lies where a package will be placed below a link's target: the `node_modules` of
@@ -149,7 +156,8 @@ mod tests {
         }
         symlink("/", project.path().join("node_modules/root")).unwrap();
         fs::write(project.path().join("o/node_modules/kept"), "").unwrap();
-        let aside = Aside::move_from(project.path(), &[workspace]).unwrap();
+        let mut aside = Aside::default();
+        aside.take(project.path(), &[workspace]).unwrap();
         aside.remove().unwrap();
         let names = |folder: &str| fs::read_dir(project.path().join(folder)).unwrap().count();
         assert_eq!((names("node_modules"), names("w/node_modules")), (0, 0));
@@ -163,11 +171,22 @@ mod tests {
         fs::write(elsewhere.path().join("kept"), "").unwrap();
         let path = project.path().join("node_modules");
         symlink(elsewhere.path(), &path).unwrap();
-        let error = Aside::move_from(project.path(), &[]).unwrap_err();
+        let error = Aside::default().take(project.path(), &[]).unwrap_err();
         let expected =
             format!("EIO: failed to install into `{}`: it is a symbolic link", path.display());
         assert_eq!(format!("{error:?}"), expected);
         assert!(elsewhere.path().join("kept").exists());
+    }
+
+    #[test]
+    fn nothing_is_moved_where_one_folder_is_refused() {
+        let project = tempfile::tempdir().unwrap();
+        let workspace = Workspace { name: "w".to_owned(), path: "w".to_owned() };
+        fs::create_dir_all(project.path().join("node_modules/a")).unwrap();
+        fs::create_dir(project.path().join("w")).unwrap();
+        symlink("/", project.path().join("w/node_modules")).unwrap();
+        Aside::default().take(project.path(), &[workspace]).unwrap_err();
+        assert!(project.path().join("node_modules/a").is_dir());
     }
 
     #[test]

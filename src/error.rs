@@ -12,8 +12,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A stable name for a kind of failure, printed as `error: CODE: ...` and in `--json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// The authentication that a registry wants is missing or refused (npm: `E401`, `E403`).
-    Authentication,
     /// A package that has to be installed is not for this platform (npm: `EBADPLATFORM`).
     BadPlatform,
     /// `engines` does not match and `engine-strict` is set (npm: `EBADENGINE`).
@@ -22,6 +20,8 @@ pub enum Code {
     Cache,
     /// A setting in `.npmrc`, the environment or an option cannot be understood.
     Config,
+    /// The registry refuses what is asked for (npm: `E403`).
+    Forbidden,
     /// A file operation failed (npm reports the bare errno).
     Io,
     /// A tarball is not what the lockfile's `integrity` says (npm: `EINTEGRITY`).
@@ -42,18 +42,20 @@ pub enum Code {
     Tarball,
     /// The lockfile asks for a source that is not installed: git, or a tarball at another host.
     UnsupportedSource,
+    /// The registry wants other credentials, or any at all (npm: `E401`).
+    Unauthorized,
     /// The lockfile is missing or does not agree with package.json, or the command line is wrong
     /// (npm: `EUSAGE`).
     Usage,
 }
 
 impl Code {
-    pub const ALL: [Code; 16] = [
-        Code::Authentication,
+    pub const ALL: [Code; 17] = [
         Code::BadPlatform,
         Code::BadEngine,
         Code::Cache,
         Code::Config,
+        Code::Forbidden,
         Code::Io,
         Code::Integrity,
         Code::JsonParse,
@@ -64,16 +66,17 @@ impl Code {
         Code::NotFound,
         Code::Tarball,
         Code::UnsupportedSource,
+        Code::Unauthorized,
         Code::Usage,
     ];
 
     pub fn as_str(self) -> &'static str {
         match self {
-            Code::Authentication => "EAUTH",
             Code::BadPlatform => "EBADPLATFORM",
             Code::BadEngine => "EBADENGINE",
             Code::Cache => "ECACHE",
             Code::Config => "ECONFIG",
+            Code::Forbidden => "E403",
             Code::Io => "EIO",
             Code::Integrity => "EINTEGRITY",
             Code::JsonParse => "EJSONPARSE",
@@ -84,6 +87,7 @@ impl Code {
             Code::NotFound => "E404",
             Code::Tarball => "ETARBALL",
             Code::UnsupportedSource => "EUNSUPPORTEDSOURCE",
+            Code::Unauthorized => "E401",
             Code::Usage => "EUSAGE",
         }
     }

@@ -312,7 +312,8 @@ fn refusal(url: &Url, status: u16, headers: &HeaderMap) -> Failure {
     Failure::Lasting(match status {
         401 | 403 => {
             let message = format!("`{shown}` refuses access with status {status}");
-            Error::new(Code::Authentication, message).with_hint(format!(
+            let code = if status == 401 { Code::Unauthorized } else { Code::Forbidden };
+            Error::new(code, message).with_hint(format!(
                 "set `//{}/:_authToken` in `.npmrc` to a valid token",
                 host_and_port(url)
             ))

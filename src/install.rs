@@ -125,7 +125,7 @@ impl<'p> Installation<'_, 'p> {
         let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
         let below_other_tops: Vec<_> = self.plan.below_other_tops(graph, is_workspace).collect();
         self.deliver(&parcels, || {
-            *aside = Aside::move_from(directory, &project.workspaces)?;
+            aside.take(directory, &project.workspaces)?;
             clear_packages(directory, below_other_tops.into_iter())
         })?;
         clock.lap("install");

@@ -49,12 +49,6 @@ impl<'a> Lenient<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
     }
 }
 
-impl Lenient<Vec<Cow<'_, str>>> {
-    pub fn contains_name(&self, name: &str) -> bool {
-        self.0.iter().any(|item| item == name)
-    }
-}
-
 /// A boolean that is true only where the JSON says `true`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flag(pub bool);

@@ -247,7 +247,7 @@ fn incompatible(
 ) -> Result<HashSet<NodeId>> {
     let mut inert = HashSet::new();
     let mut misfits = Vec::new();
-    for id in graph.wanted() {
+    for id in std::iter::once(Graph::ROOT).chain(graph.wanted()) {
         let manifest = graph.node(graph.target(id)).manifest;
         if graph.node(id).flags.is_optional {
             let fits = choice.engines.allow(manifest) && choice.platform.allows(manifest);
@@ -261,10 +261,14 @@ fn incompatible(
             continue;
         }
         let package = || {
-            let name = graph.node(id).path.name();
-            format!("{name}@{}", graph.version(id).unwrap_or_default())
+            let path = graph.node(id).path;
+            let name = if path.is_root() { manifest.name.get() } else { Some(path.name()) };
+            format!("{}@{}", name.unwrap_or("the project"), graph.version(id).unwrap_or_default())
         };
-        if !choice.engines.allow(manifest) {
+        // npm leaves the engines of a project alone that has devEngines (which it checks for other
+        // commands).
+        let has_own_rules = id == Graph::ROOT && manifest.dev_engines.is_some();
+        if !has_own_rules && !choice.engines.allow(manifest) {
             if choice.is_engine_strict {
                 let wanted = manifest.engines.map_or("", |engines| engines.get());
                 let message = format!("{} wants the engines {}", package(), one_line(wanted));

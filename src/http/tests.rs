@@ -299,8 +299,8 @@ fn retry_after_goes_before_our_own_wait() {
 #[test]
 fn lasting_refusals_are_reported_at_once() {
     let cases = [
-        (401, Code::Authentication),
-        (403, Code::Authentication),
+        (401, Code::Unauthorized),
+        (403, Code::Forbidden),
         (404, Code::NotFound),
         (410, Code::NotFound),
         (304, Code::Network),
@@ -315,7 +315,7 @@ fn lasting_refusals_are_reported_at_once() {
         let error = Fixture::new().refusal(&server.url("/"));
         assert_eq!(error.code(), code, "{number}");
         assert_eq!(server.asked().len(), 1, "{number}");
-        if code == Code::Authentication {
+        if matches!(code, Code::Unauthorized | Code::Forbidden) {
             let key = format!("//127.0.0.1:{}/:_authToken", server.port);
             let expected = format!("set `{key}` in `.npmrc` to a valid token");
             assert_eq!(error.hint(), Some(expected.as_str()));

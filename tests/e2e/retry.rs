@@ -112,7 +112,7 @@ fn a_body_that_is_always_truncated_is_an_error_and_leaves_nothing() {
 
 #[test]
 fn what_is_refused_is_not_asked_again() {
-    for (status, code) in [(401, "EAUTH"), (403, "EAUTH"), (404, "E404")] {
+    for (status, code) in [(401, "E401"), (403, "E403"), (404, "E404")] {
         let (registry, _, project) = one_package();
         registry.reply_always(TARBALL, Reply::status(status));
         let outcome = project.ci(&[]);

@@ -81,3 +81,25 @@ fn settings_that_ask_for_another_tree_are_refused_by_name() {
         assert_eq!(registry.paths(), [""; 0]);
     }
 }
+
+#[test]
+fn engine_strict_holds_for_the_project_itself_unless_it_has_dev_engines() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let project = || {
+        Project::new(&registry)
+            .npmrc("engine-strict=true")
+            .field("name", json!("app"))
+            .field("version", json!("1.2.3"))
+            .field("engines", json!({"node": ">=9999"}))
+            .with(&a)
+    };
+    let strict = project();
+    strict.assert_npm_fails(&[]);
+    strict.ci(&[]).assert_failure(&[
+        "error: EBADENGINE: app@1.2.3 wants the engines {\"node\":\">=9999\"}",
+        "hint: use the node that it wants, or unset engine-strict",
+    ]);
+    let own_rules = project().field("devEngines", json!({"runtime": {"name": "node"}}));
+    own_rules.assert_same_as_npm(&[]);
+}
