@@ -20,16 +20,18 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
+mod engines;
 mod epoll;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "io-uring"))]
 #[path = "backend/linux_host.rs"]
 mod host;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", feature = "io-uring")))]
 #[path = "backend/other_host.rs"]
 mod host;
 mod place;
 mod threads;
 
+pub use engines::{FileEngine, NetworkDriver};
 pub use host::{Usage, current_umask, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use threads::FileQueue;

@@ -88,6 +88,15 @@ pub struct CiArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
 
+    /// How files are made and placed
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE", env = "RINGSTALL_IO")]
+    #[arg(help_heading = "Engines")]
+    pub io: FileEngineArgument,
+    /// How tarballs are downloaded
+    #[arg(long, value_enum, default_value_t, value_name = "DRIVER", env = "RINGSTALL_NET")]
+    #[arg(help_heading = "Engines")]
+    pub net: NetworkDriverArgument,
+
     /// Print the summary as JSON
     #[arg(long, help_heading = "Output")]
     pub json: bool,
@@ -137,6 +146,30 @@ pub enum LinkModeArgument {
     /// Share the extents but not the inode (btrfs, xfs)
     Clone,
     Copy,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FileEngineArgument {
+    /// For each kind of operation and filesystem, what was measured best
+    #[default]
+    Auto,
+    /// Batches on io_uring; fails where the kernel refuses it
+    Ring,
+    /// Plain system calls on threads
+    Threads,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum NetworkDriverArgument {
+    /// The ring where the kernel allows it, else epoll
+    #[default]
+    Auto,
+    /// Batches on io_uring; fails where the kernel refuses it
+    Ring,
+    /// The tokio-uring crate, for comparison; fails where the kernel refuses io_uring
+    TokioUring,
+    /// Readiness by epoll, one system call for each read and write
+    Epoll,
 }
 
 #[cfg(test)]

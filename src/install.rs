@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 
-use crate::backend::{Bases, LinkMode, Usage, schedule_in_batches, usage};
+use crate::backend::{
+    Bases, FileEngine, LinkMode, NetworkDriver, Usage, schedule_in_batches, usage,
+};
 use crate::cache::Cache;
 use crate::check::check;
 use crate::clear::{Aside, check_tops, clear_packages, remove};
@@ -37,6 +39,8 @@ pub struct Request {
     pub umask: u32,
     pub link_mode: LinkMode,
     pub jobs: usize,
+    pub file_engine: FileEngine,
+    pub network_driver: NetworkDriver,
 }
 
 /// What was done.

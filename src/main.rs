@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use ringstall::backend::{LinkMode, current_umask};
+use ringstall::backend::{FileEngine, LinkMode, NetworkDriver, current_umask};
 use ringstall::cache;
 use ringstall::cli::{
-    CacheAction, CacheArguments, CiArguments, Cli, Command, DependencyKind, LinkModeArgument,
+    CacheAction, CacheArguments, CiArguments, Cli, Command, DependencyKind, FileEngineArgument,
+    LinkModeArgument, NetworkDriverArgument,
 };
 use ringstall::config::{self, Environment, Overrides};
 use ringstall::error::{Code, Error, Result};
@@ -49,6 +50,8 @@ fn run_ci(arguments: &CiArguments, environment: &Environment, reporter: Reporter
         umask: current_umask(),
         link_mode: link_mode(arguments.link_mode),
         jobs,
+        file_engine: file_engine(arguments.io),
+        network_driver: network_driver(arguments.net),
     };
     let summary = ci(&request, reporter)?;
     for warning in &summary.warnings {
@@ -115,6 +118,23 @@ fn link_mode(argument: LinkModeArgument) -> LinkMode {
         LinkModeArgument::Hardlink => LinkMode::HardLink,
         LinkModeArgument::Clone => LinkMode::Clone,
         LinkModeArgument::Copy => LinkMode::Copy,
+    }
+}
+
+fn file_engine(argument: FileEngineArgument) -> FileEngine {
+    match argument {
+        FileEngineArgument::Auto => FileEngine::Auto,
+        FileEngineArgument::Ring => FileEngine::Ring,
+        FileEngineArgument::Threads => FileEngine::Threads,
+    }
+}
+
+fn network_driver(argument: NetworkDriverArgument) -> NetworkDriver {
+    match argument {
+        NetworkDriverArgument::Auto => NetworkDriver::Auto,
+        NetworkDriverArgument::Ring => NetworkDriver::Ring,
+        NetworkDriverArgument::TokioUring => NetworkDriver::TokioUring,
+        NetworkDriverArgument::Epoll => NetworkDriver::Epoll,
     }
 }
 
