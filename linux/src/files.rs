@@ -10,6 +10,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
@@ -17,7 +18,7 @@ use rustix::fs::AtFlags;
 use slab::Slab;
 
 use crate::operation::{At, Failed, FileOperation, Fill, Step};
-use crate::ring::{Counts, Options, Ring, Wait};
+use crate::ring::{Counts, Options, Ring};
 
 /// How a [`FileRing`] is made.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub struct FileRing<T> {
     duplicates_max: usize,
     /// Completions that are still to come.
     awaited: usize,
-    operations: u64,
+    pace: Pace,
 }
 
 struct Flight<T> {
@@ -76,6 +77,37 @@ enum State {
 }
 
 type Why = (Step, io::Error);
+
+/// How fast operations have been done lately.
+struct Pace {
+    nanoseconds: u64,
+}
+
+/// Short enough not to matter at the end of a batch.
+const NAP_MIN: Duration = Duration::from_micros(50);
+/// The workers have as much left to do when the thread wakes.
+const NAP_MAX: Duration = Duration::from_millis(10);
+
+impl Pace {
+    /// So long that most of `operations` are done, and not all.
+    fn nap(&self, operations: usize) -> Duration {
+        let expected = self.nanoseconds.saturating_mul(operations as u64);
+        Duration::from_nanos(expected / 8 * 7).clamp(NAP_MIN, NAP_MAX)
+    }
+
+    fn observe(&mut self, elapsed: Duration, operations: usize) {
+        // Of a few operations, the naps are most of the time.
+        if operations < OBSERVED_MIN {
+            return;
+        }
+        let seen = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX) / operations as u64;
+        self.nanoseconds = u64::midpoint(self.nanoseconds, seen);
+    }
+}
+
+const OBSERVED_MIN: usize = 64;
+/// A link or an empty file takes some 10 microseconds of a worker.
+const PACE_AT_FIRST: Pace = Pace { nanoseconds: 5_000 };
 
 /// More than this is not written by one entry, whose length has 32 bits.
 const WRITE_BYTES_MAX: usize = 1 << 30;
@@ -109,20 +141,19 @@ impl<T> FileRing<T> {
             duplicates: 0,
             duplicates_max: (options.duplicates_max as usize).max(1),
             awaited: 0,
-            operations: 0,
+            pace: PACE_AT_FIRST,
         })
     }
 
-    /// How often the ring was used, and for how many operations.
-    pub fn counts(&self) -> (Counts, u64) {
-        (self.ring.counts(), self.operations)
+    /// How often the ring was used, since it was last asked.
+    pub fn take_counts(&mut self) -> Counts {
+        self.ring.take_counts()
     }
 
     /// Takes an operation, waiting for others where too many are in flight. An error is the ring's
     /// own, after which what became of the operations in flight cannot be known.
     pub fn push(&mut self, operation: FileOperation, tag: T) -> io::Result<()> {
         self.make_room(&operation)?;
-        self.operations += 1;
         if let FileOperation::WriteFile { bytes, .. } = &operation
             && bytes.len() > WRITE_BYTES_MAX
         {
@@ -282,8 +313,19 @@ impl<T> FileRing<T> {
         Ok(())
     }
 
+    /// Waits by napping: a thread that waits in the kernel is woken by each operation that a worker
+    /// has done, however many it waits for (`io_req_local_work_add`), and a nap only by its end.
     fn wait_for(&mut self, completions: usize) -> io::Result<()> {
-        self.ring.wait(&Wait { completions, ..Wait::default() })?;
+        let start = Instant::now();
+        self.ring.submit()?;
+        let first = self.ring.ready();
+        let mut ready = first;
+        while ready < completions {
+            std::thread::sleep(self.pace.nap(completions - ready));
+            self.ring.submit()?;
+            ready = self.ring.ready();
+        }
+        self.pace.observe(start.elapsed(), ready - first);
         while let Some(completion) = self.ring.completion() {
             if completion.user_data == NOBODYS {
                 continue;

@@ -7,5 +7,5 @@ mod usage;
 
 pub use files::{FileOptions, FileRing};
 pub use operation::{At, Failed, FileOperation, Fill, Step};
-pub use ring::Counts;
-pub use usage::{Usage, schedule_in_batches, usage};
+pub use ring::{Completion, Counts, Options, Ring, Wait};
+pub use usage::{Usage, kernel_workers, schedule_in_batches, usage};

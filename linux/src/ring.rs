@@ -85,7 +85,7 @@ impl Ring {
             let mut builder = IoUring::builder();
             builder.setup_cqsize(options.completions).setup_clamp().dontfork();
             if has_deferred_work {
-                builder.setup_single_issuer().setup_defer_taskrun();
+                builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
             }
             if options.opcodes_allowed.is_some() {
                 builder.setup_r_disabled();
@@ -115,13 +115,9 @@ impl Ring {
         Ok(Self { inner, early: VecDeque::new(), counts: Counts::default(), has_min_wait })
     }
 
-    pub fn counts(&self) -> Counts {
-        self.counts
-    }
-
-    /// Entries that one submission can hold, and so the longest chain.
-    pub fn capacity(&mut self) -> usize {
-        self.inner.submission().capacity()
+    /// Since it was last asked.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
     }
 
     /// For the calls that register files and buffers.
@@ -129,8 +125,8 @@ impl Ring {
         self.inner.submitter()
     }
 
-    /// Queues entries that are submitted together: links between them hold. There are at most
-    /// [`Ring::capacity`] of them.
+    /// Queues entries that are submitted together: links between them hold. They are no
+    /// more than the submission queue has.
     ///
     /// # Safety
     ///
@@ -155,7 +151,7 @@ impl Ring {
         self.inner.submission().len()
     }
 
-    /// Hands all that is queued to the kernel.
+    /// Hands all that is queued to the kernel, which posts what is done and does not wait.
     pub fn submit(&mut self) -> io::Result<()> {
         self.enter(&Wait::default())
     }
@@ -163,6 +159,11 @@ impl Ring {
     /// Hands all that is queued to the kernel and waits. A limit that passes is no error.
     pub fn wait(&mut self, wait: &Wait) -> io::Result<()> {
         self.enter(wait)
+    }
+
+    /// How many completions are there.
+    pub fn ready(&mut self) -> usize {
+        self.early.len() + self.inner.completion().len()
     }
 
     /// The next completion that is there.
@@ -277,9 +278,10 @@ mod tests {
         let mut ring = ring(8, 64);
         (0..50).for_each(|number| push_nop(&mut ring, number));
         let mut seen = drain(&mut ring, 50);
+        let counts = ring.take_counts();
         seen.sort_unstable();
         assert_eq!(seen, (0..50).collect::<Vec<_>>());
-        assert_eq!((ring.counts().submissions, ring.counts().batch_max), (50, 8));
+        assert_eq!((counts.submissions, counts.batch_max), (50, 8));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::time::Duration;
 
 /// The process's own account, all threads and the kernel's io_uring workers included
@@ -48,6 +49,15 @@ pub fn schedule_in_batches() -> io::Result<()> {
     // calling thread.
     let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The threads that the kernel has started for this process's rings and not ended yet.
+pub fn kernel_workers() -> usize {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let is_worker = |path: &Path| {
+        std::fs::read(path.join("comm")).is_ok_and(|name| name.starts_with(b"iou-wrk"))
+    };
+    tasks.flatten().filter(|task| is_worker(&task.path())).count()
 }
 
 fn duration(time: libc::timeval) -> Duration {
