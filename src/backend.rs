@@ -8,8 +8,6 @@
 //! The seam for connections is [`network`].
 
 use std::ffi::{CStr, CString};
-use std::fmt;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,10 +16,11 @@ use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 mod engines;
 mod epoll;
+mod filesystem;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 #[path = "backend/linux_host.rs"]
 mod host;
@@ -29,12 +28,19 @@ mod host;
 #[path = "backend/other_host.rs"]
 mod host;
 mod place;
+mod queue;
+#[cfg(not(all(target_os = "linux", feature = "io-uring")))]
+#[path = "backend/no_ring.rs"]
+mod ring;
+#[cfg(all(target_os = "linux", feature = "io-uring"))]
+mod ring;
 mod threads;
 
-pub use engines::{FileEngine, NetworkDriver};
+pub use engines::{Class, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
+pub use filesystem::Filesystem;
 pub use host::{Usage, current_umask, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};
-pub use threads::FileQueue;
+pub use queue::{Failure, FileQueue};
 
 /// Connections, timers and tasks, as the network driver offers them. All of it works only inside
 /// [`network::run`], on that thread.
@@ -80,13 +86,6 @@ pub enum Operation {
     Rename { from: At, to: At },
 }
 
-/// The first operation of a queue that failed, and why.
-#[derive(Debug)]
-pub struct Failure {
-    pub operation: Operation,
-    pub source: io::Error,
-}
-
 /// The two open directories that operations are relative to.
 #[derive(Clone, Debug)]
 pub struct Bases {
@@ -96,7 +95,7 @@ pub struct Bases {
 
 #[derive(Debug)]
 struct BaseDirectory {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     path: PathBuf,
 }
 
@@ -107,6 +106,12 @@ impl Bases {
 
     pub fn fd(&self, base: Base) -> &OwnedFd {
         &self.base(base).fd
+    }
+
+    /// The same, for who keeps it open.
+    #[cfg(all(target_os = "linux", feature = "io-uring"))]
+    fn shared_fd(&self, base: Base) -> Arc<OwnedFd> {
+        self.base(base).fd.clone()
     }
 
     /// The whole path, for messages.
@@ -125,6 +130,11 @@ impl Bases {
     /// Turns a failed operation into an error that names what was being done to which path.
     pub fn error(&self, failure: Failure) -> Error {
         let Failure { operation, source } = failure;
+        let Some(operation) = operation else {
+            return Error::new(Code::Io, "io_uring failed with operations in flight")
+                .with_source(source)
+                .with_hint("`--io threads` goes without it");
+        };
         let (doing, at) = match &operation {
             Operation::MakeDirectory { at, .. } => ("make directory", at),
             Operation::WriteFile { at, .. } => ("write", at),
@@ -145,17 +155,11 @@ impl Bases {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:?}: {}", self.operation, self.source)
-    }
-}
-
 fn open_base(path: &Path) -> Result<Arc<BaseDirectory>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty())
         .map_err(|errno| Error::io("open directory", path, errno.into()))?;
-    Ok(Arc::new(BaseDirectory { fd, path: path.to_owned() }))
+    Ok(Arc::new(BaseDirectory { fd: Arc::new(fd), path: path.to_owned() }))
 }
 
 /// The parent of a relative path, without its slash; `None` for a single component.

@@ -14,7 +14,7 @@ use rayon::ThreadPool;
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::backend::{Bases, FileQueue, schedule_in_batches};
+use crate::backend::{Bases, FileEngines, FileQueue, schedule_in_batches};
 use crate::cache::{Cache, Index};
 use crate::error::{Code, Error, Result};
 use crate::extract::{self, Extractor, Identity};
@@ -51,6 +51,7 @@ pub struct Delivered {
 #[derive(Debug)]
 pub struct Site<'s> {
     pub bases: &'s Bases,
+    pub engines: &'s FileEngines,
     pub cache: &'s Cache,
     pub pool: &'s ThreadPool,
 }
@@ -172,7 +173,7 @@ impl Depot<'_, '_> {
     /// Runs all workers to their end. The channel ends with them, which stops the network thread.
     fn work(&self, arrivals: Option<Receiver<Fetched>>) {
         self.site.pool.broadcast(|_| {
-            let mut queue = FileQueue::new(self.site.bases.clone());
+            let mut queue = FileQueue::new(self.site.bases.clone(), self.site.engines.clone());
             let done = self.place_stored(&mut queue).and_then(|mut placed| {
                 if let Some(arrivals) = &arrivals {
                     placed += self.unpack_arrivals(&mut queue, arrivals)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rayon::ThreadPool;
 
 use crate::backend::{
-    Bases, FileEngine, LinkMode, NetworkDriver, Usage, schedule_in_batches, usage,
+    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Usage, schedule_in_batches, usage,
 };
 use crate::cache::Cache;
 use crate::check::check;
@@ -88,7 +88,8 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
 
     let pool = make_pool(request.jobs)?;
     let bases = Bases::open(cache.directory(), directory)?;
-    let site = Site { bases: &bases, cache: &cache, pool: &pool };
+    let engines = FileEngines::new(request.file_engine, &bases, request.jobs)?;
+    let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool };
     let summary = Summary { warnings: request.settings.warnings.clone(), ..Summary::default() };
     let mut installation =
         Installation { request, reporter, project: &project, graph: &graph, plan, site, summary };

@@ -1,4 +1,12 @@
-//! Which engine does what: what is asked for, and what is chosen.
+//! Which engine does what: what is asked for, what is chosen, and what was done by it.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::filesystem::Filesystem;
+use super::{Base, Bases, ring};
+use crate::error::{Code, Error, Result};
 
 /// What `--io` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,4 +27,222 @@ pub enum NetworkDriver {
     Ring,
     TokioUring,
     Epoll,
+}
+
+/// Operations that cost alike, and so have one engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    MakeDirectory,
+    WriteFile,
+    HardLink,
+    Clone,
+    Copy,
+    MakeSymlink,
+    Rename,
+    Remove,
+}
+
+/// Who carries out an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The worker that asks for it, by plain system calls.
+    Threads,
+    /// The kernel, in batches.
+    Ring,
+}
+
+/// The engines of one installation, shared by its workers.
+#[derive(Clone, Debug)]
+pub struct FileEngines {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    asked: FileEngine,
+    cache: Filesystem,
+    project: Filesystem,
+    /// The kernel's worker threads that each ring may have.
+    workers: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tally: Tally,
+    kernel_workers: usize,
+    /// Why the ring is not used where it should be.
+    refusal: Option<String>,
+}
+
+/// What was done, by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally([Done; Class::ALL.len()]);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// By plain calls.
+    pub plain: u64,
+    /// On the ring, those among them that had to be done anew by plain calls.
+    pub on_ring: u64,
+    /// Entries that the kernel took: a written file is three.
+    pub submissions: u64,
+    /// Calls of io_uring_enter(2) that these operations made necessary.
+    pub enters: u64,
+    /// The most entries that one call took.
+    pub batch_max: u64,
+}
+
+/// The engine that `auto` takes: that with the least wall time, and among equals that with the
+/// fewest context switches, by the measurements in `docs/experiments.md`.
+pub fn chosen(class: Class, filesystem: Filesystem) -> Engine {
+    let _ = (class, filesystem);
+    Engine::Threads
+}
+
+impl Class {
+    pub const ALL: [Self; 8] = [
+        Self::MakeDirectory,
+        Self::WriteFile,
+        Self::HardLink,
+        Self::Clone,
+        Self::Copy,
+        Self::MakeSymlink,
+        Self::Rename,
+        Self::Remove,
+    ];
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::MakeDirectory => "mkdir",
+            Self::WriteFile => "write",
+            Self::HardLink => "link",
+            Self::Clone => "clone",
+            Self::Copy => "copy",
+            Self::MakeSymlink => "symlink",
+            Self::Rename => "rename",
+            Self::Remove => "unlink",
+        })
+    }
+}
+
+impl FileEngines {
+    /// Tries the ring where it was asked for, and fails with the reason where it is refused.
+    /// `queues` is how many there will be at the same time.
+    pub fn new(asked: FileEngine, bases: &Bases, queues: usize) -> Result<Self> {
+        let engines = Self::untried(asked, bases, queues);
+        if asked == FileEngine::Ring {
+            ring::RingQueue::new(bases, engines.shared.workers).map_err(refused)?;
+        }
+        Ok(engines)
+    }
+
+    /// Plain system calls for everything.
+    pub fn plain(bases: &Bases) -> Self {
+        Self::untried(FileEngine::Threads, bases, 1)
+    }
+
+    fn untried(asked: FileEngine, bases: &Bases, queues: usize) -> Self {
+        let filesystem = |base| Filesystem::of(bases.fd(base));
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Shared {
+            asked,
+            cache: filesystem(Base::Cache),
+            project: filesystem(Base::Project),
+            workers: u32::try_from((processors / queues.max(1)).max(1)).unwrap_or(1),
+            state: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub fn engine(&self, class: Class, base: Base) -> Engine {
+        match self.shared.asked {
+            FileEngine::Threads => Engine::Threads,
+            FileEngine::Ring => Engine::Ring,
+            FileEngine::Auto => chosen(class, self.filesystem(base)),
+        }
+    }
+
+    /// A ring for one worker, if anything is to be done on it.
+    pub(super) fn ring(&self, bases: &Bases) -> Option<ring::RingQueue> {
+        let bases_and_classes =
+            [Base::Cache, Base::Project].map(|base| Class::ALL.map(|class| (class, base)));
+        let is_wanted = bases_and_classes
+            .as_flattened()
+            .iter()
+            .any(|(class, base)| self.engine(*class, *base) == Engine::Ring);
+        if !is_wanted {
+            return None;
+        }
+        ring::RingQueue::new(bases, self.shared.workers)
+            .inspect_err(|error| self.refuse(&error.to_string()))
+            .ok()
+    }
+
+    /// Remembers why the ring is not used, for who asks.
+    pub(super) fn refuse(&self, why: &str) {
+        self.lock().refusal.get_or_insert_with(|| why.to_owned());
+    }
+
+    pub(super) fn add(&self, tally: &Tally, kernel_workers: usize) {
+        let mut state = self.lock();
+        state.tally += *tally;
+        state.kernel_workers = state.kernel_workers.max(kernel_workers);
+    }
+
+    /// What was done so far by queues that have been dropped.
+    pub fn tally(&self) -> Tally {
+        self.lock().tally
+    }
+
+    /// The most threads that the kernel had at work on the rings' operations.
+    pub fn kernel_workers(&self) -> usize {
+        self.lock().kernel_workers
+    }
+
+    /// Why the ring is not used where it should be.
+    pub fn refusal(&self) -> Option<String> {
+        self.lock().refusal.clone()
+    }
+
+    fn filesystem(&self, base: Base) -> Filesystem {
+        match base {
+            Base::Cache => self.shared.cache,
+            Base::Project => self.shared.project,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tally {
+    pub fn of(&self, class: Class) -> &Done {
+        &self.0[class as usize]
+    }
+
+    pub(super) fn of_mut(&mut self, class: Class) -> &mut Done {
+        &mut self.0[class as usize]
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        for (mine, others) in self.0.iter_mut().zip(other.0) {
+            mine.plain += others.plain;
+            mine.on_ring += others.on_ring;
+            mine.submissions += others.submissions;
+            mine.enters += others.enters;
+            mine.batch_max = mine.batch_max.max(others.batch_max);
+        }
+    }
+}
+
+fn refused(cause: io::Error) -> Error {
+    Error::new(Code::Config, "`--io ring` cannot be had: io_uring is refused")
+        .with_source(cause)
+        .with_hint("`--io auto` goes on without it; `ringstall doctor` says more")
 }

@@ -20,6 +20,11 @@ pub fn usage() -> Usage {
     Usage::default()
 }
 
+/// The kernel has none here.
+pub fn kernel_workers() -> usize {
+    0
+}
+
 pub fn schedule_in_batches() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -44,6 +44,12 @@ pub struct Placement {
     is_private: bool,
 }
 
+impl Default for Placement {
+    fn default() -> Self {
+        Self::new(LinkMode::Auto)
+    }
+}
+
 impl Placement {
     pub fn new(mode: LinkMode) -> Self {
         let lowest = match mode {

@@ -1,4 +1,4 @@
-//! The engine of plain system calls: every operation is carried out by the worker that pushes it.
+//! The engine of plain system calls.
 
 use std::io;
 
@@ -6,36 +6,10 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::place::place_file;
-use super::{At, Bases, Failure, Operation, parent};
+use super::{At, Bases, Operation, parent};
 
-/// One worker's queue. Nothing is deferred here, so [`FileQueue::finish`] has nothing to wait for;
-/// callers finish all the same, because other engines defer.
-#[derive(Debug)]
-pub struct FileQueue {
-    bases: Bases,
-}
-
-impl FileQueue {
-    pub fn new(bases: Bases) -> Self {
-        Self { bases }
-    }
-
-    pub fn bases(&self) -> &Bases {
-        &self.bases
-    }
-
-    /// Takes an operation; a failure may be that of an earlier one.
-    pub fn push(&mut self, operation: Operation) -> Result<(), Box<Failure>> {
-        carry_out(&self.bases, &operation).map_err(|source| Box::new(Failure { operation, source }))
-    }
-
-    /// Waits until all that was pushed is done. The first failure comes back with its operation.
-    pub fn finish(&mut self) -> Result<(), Box<Failure>> {
-        Ok(())
-    }
-}
-
-fn carry_out(bases: &Bases, operation: &Operation) -> io::Result<()> {
+/// Carries out an operation at once.
+pub(super) fn carry_out(bases: &Bases, operation: &Operation) -> io::Result<()> {
     match operation {
         Operation::MakeDirectory { at, mode } => make_directory(bases, at, *mode),
         Operation::WriteFile { at, mode, bytes } => write_file(bases, at, *mode, bytes),

@@ -25,7 +25,7 @@ fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let cache = Cache::open(&directory.path().join("cache"), process_umask()).unwrap();
     let bases = Bases::open(cache.directory(), directory.path()).unwrap();
-    Fixture { cache, queue: FileQueue::new(bases), directory }
+    Fixture { cache, queue: FileQueue::plain(bases), directory }
 }
 
 /// Without setting it, which would disturb the tests beside this one.
@@ -474,7 +474,7 @@ fn extractors_that_publish_one_package_at_once_all_get_the_winner() {
     let body = Bytes::from(gzip(&archive(&members)));
     let barrier = std::sync::Barrier::new(4);
     let extract = || {
-        let mut queue = FileQueue::new(fixture.queue.bases().clone());
+        let mut queue = FileQueue::plain(fixture.queue.bases().clone());
         let mut extractor = Extractor::new();
         barrier.wait();
         let body = Body::Memory(body.clone());

@@ -1,0 +1,35 @@
+//! What kind of filesystem a directory is on, as far as that makes a difference here.
+
+use std::os::fd::AsFd;
+
+/// Those that behave differently enough to be measured apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filesystem {
+    Ext4,
+    Xfs,
+    Btrfs,
+    Tmpfs,
+    Overlay,
+    Other,
+}
+
+impl Filesystem {
+    /// By the number that statfs(2) gives.
+    #[cfg(target_os = "linux")]
+    pub fn of(directory: impl AsFd) -> Self {
+        let kind = rustix::fs::fstatfs(directory).map(|found| found.f_type);
+        match kind.unwrap_or_default() {
+            0xef53 => Self::Ext4,
+            0x5846_5342 => Self::Xfs,
+            0x9123_683e => Self::Btrfs,
+            0x0102_1994 => Self::Tmpfs,
+            0x794c_7630 => Self::Overlay,
+            _ => Self::Other,
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn of(_directory: impl AsFd) -> Self {
+        Self::Other
+    }
+}
