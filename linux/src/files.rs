@@ -3,22 +3,30 @@
 //! The kernel hands every operation on a path to its worker threads, and wakes one each time it
 //! finds none at work. What keeps that rare: as many workers as processors, thousands of
 //! operations in flight, and a submitter that sleeps until half of them are done.
+//!
+//! Who owns what: an operation lives in `flights` from its first entry to its last completion, so
+//! that its paths and bytes stay where the kernel looks for them; a file that is written is in a
+//! slot of the ring's own table until its close has completed; the two files of a duplicate are
+//! descriptors of the process, owned by their flight.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use io_uring::squeue::{Entry, Flags};
-use io_uring::{opcode, types};
-use rustix::fs::AtFlags;
+use io_uring::squeue::Entry;
 use slab::Slab;
 
-use crate::operation::{At, Failed, FileOperation, Fill, Step};
-use crate::ring::{Counts, Options, Ring};
+use crate::operation::{Failed, FileOperation, Step};
+use crate::ring::{Counts, Options, Ring, Wait};
+
+mod breakdown;
+mod entries;
+mod flight;
+
+use flight::{Flight, State, Why};
 
 /// How a [`FileRing`] is made.
 #[derive(Clone, Debug)]
@@ -48,72 +56,18 @@ pub struct FileRing<T> {
     duplicates_max: usize,
     /// Completions that are still to come.
     awaited: usize,
-    pace: Pace,
+    /// Entries that were ever queued, by which one can tell those that the kernel took.
+    queued: u64,
+    /// Files whose close is queued, each with its entry's number: the kernel's when it takes that.
+    closing: Vec<(u64, File)>,
+    /// Of the ring itself: nothing is submitted any more.
+    breakdown: Option<i32>,
 }
 
-struct Flight<T> {
-    operation: FileOperation,
-    tag: T,
-    state: State,
-}
-
-enum State {
-    Single,
-    Writing {
-        slot: u32,
-        written: usize,
-    },
-    Opening {
-        source: Option<OwnedFd>,
-        target: Option<OwnedFd>,
-        pending: u8,
-        failure: Option<Why>,
-    },
-    /// Only the slot's close is left.
-    Failing {
-        slot: u32,
-        why: Why,
-    },
-}
-
-type Why = (Step, io::Error);
-
-/// How fast operations have been done lately.
-struct Pace {
-    nanoseconds: u64,
-}
-
-/// Short enough not to matter at the end of a batch.
-const NAP_MIN: Duration = Duration::from_micros(50);
-/// The workers have as much left to do when the thread wakes.
-const NAP_MAX: Duration = Duration::from_millis(10);
-
-impl Pace {
-    /// So long that most of `operations` are done, and not all.
-    fn nap(&self, operations: usize) -> Duration {
-        let expected = self.nanoseconds.saturating_mul(operations as u64);
-        Duration::from_nanos(expected / 8 * 7).clamp(NAP_MIN, NAP_MAX)
-    }
-
-    fn observe(&mut self, elapsed: Duration, operations: usize) {
-        // Of a few operations, the naps are most of the time.
-        if operations < OBSERVED_MIN {
-            return;
-        }
-        let seen = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX) / operations as u64;
-        self.nanoseconds = u64::midpoint(self.nanoseconds, seen);
-    }
-}
-
-const OBSERVED_MIN: usize = 64;
-/// A link or an empty file takes some 10 microseconds of a worker.
-const PACE_AT_FIRST: Pace = Pace { nanoseconds: 5_000 };
-
+/// The number of entries that are not queued at all.
+const NEVER: u64 = u64::MAX;
 /// More than this is not written by one entry, whose length has 32 bits.
 const WRITE_BYTES_MAX: usize = 1 << 30;
-const STEP_BITS: u32 = 3;
-/// Of an entry whose failure concerns no operation.
-const NOBODYS: u64 = u64::MAX;
 
 impl<T> FileRing<T> {
     /// Paths are relative to `directories`, by their number.
@@ -123,25 +77,28 @@ impl<T> FileRing<T> {
             submissions: options.in_flight_max.max(4),
             completions: options.in_flight_max.saturating_mul(2).max(8),
             workers_max: Some(options.workers_max.max(1)),
+            // With deferred work every operation that a kernel worker has done wakes the thread
+            // that waits, however many it waits for (`io_req_local_work_add`). Without, the
+            // workers post completions themselves, and the last one that is waited for wakes it.
+            has_deferred_work: false,
             opcodes_allowed: options.opcodes_allowed.clone(),
         })?;
-        let slots = if options.writes_max == 0 {
-            0
-        } else {
+        if options.writes_max > 0 {
             ring.submitter().register_files_sparse(options.writes_max)?;
-            options.writes_max
-        };
+        }
         Ok(Self {
             ring,
             directories,
             flights: ManuallyDrop::new(Slab::new()),
             failures: VecDeque::new(),
-            free_slots: (0..slots).collect(),
+            free_slots: (0..options.writes_max).collect(),
             in_flight_max: (options.in_flight_max as usize).max(1),
             duplicates: 0,
             duplicates_max: (options.duplicates_max as usize).max(1),
             awaited: 0,
-            pace: PACE_AT_FIRST,
+            queued: 0,
+            closing: Vec::new(),
+            breakdown: None,
         })
     }
 
@@ -150,29 +107,37 @@ impl<T> FileRing<T> {
         self.ring.take_counts()
     }
 
-    /// Takes an operation, waiting for others where too many are in flight. An error is the ring's
-    /// own, after which what became of the operations in flight cannot be known.
+    /// Takes an operation, waiting for others where too many are in flight. Where the ring itself
+    /// has failed, the operation fails at once, with that reason. An error is that of a ring which
+    /// failed in such a way that what became of operations in flight cannot be known.
     pub fn push(&mut self, operation: FileOperation, tag: T) -> io::Result<()> {
         self.make_room(&operation)?;
-        if let FileOperation::WriteFile { bytes, .. } = &operation
-            && bytes.len() > WRITE_BYTES_MAX
-        {
-            let error = io::Error::from_raw_os_error(libc::EFBIG);
-            self.failures.push_back(Failed { operation, tag, step: Step::Write, error });
+        let refusal = match &operation {
+            _ if self.breakdown.is_some() => self.breakdown,
+            FileOperation::WriteFile { bytes, .. } if bytes.len() > WRITE_BYTES_MAX => {
+                Some(libc::EFBIG)
+            }
+            FileOperation::WriteFile { .. } if self.free_slots.is_empty() => Some(libc::ENFILE),
+            _ => None,
+        };
+        if let Some(errno) = refusal {
+            let error = io::Error::from_raw_os_error(errno);
+            self.failures.push_back(Failed { operation, tag, step: Step::Whole, error });
             return Ok(());
         }
         let state = self.first_state(&operation);
-        let id = self.flights.insert(Flight { operation, tag, state });
-        self.start(id)
+        let id = self.flights.insert(Flight { operation, tag, state, first_entry: self.queued });
+        self.start(id);
+        Ok(())
     }
 
-    /// Waits until all that was pushed is done.
+    /// Waits until all that was pushed is done; errors are those of [`FileRing::push`].
     pub fn finish(&mut self) -> io::Result<()> {
-        while self.awaited > 0 {
+        // Closes that post nothing may be queued still.
+        while self.awaited > 0 || !self.closing.is_empty() {
             self.wait_for(self.awaited)?;
         }
-        // Closes that post nothing may still be queued.
-        if self.ring.queued() > 0 { self.ring.submit() } else { Ok(()) }
+        Ok(())
     }
 
     /// Operations that failed, first come first.
@@ -180,17 +145,19 @@ impl<T> FileRing<T> {
         self.failures.pop_front()
     }
 
+    /// Why nothing is submitted any more.
+    pub fn breakdown(&self) -> Option<io::Error> {
+        self.breakdown.map(io::Error::from_raw_os_error)
+    }
+
     fn make_room(&mut self, operation: &FileOperation) -> io::Result<()> {
-        if self.flights.len() >= self.in_flight_max {
+        while self.flights.len() >= self.in_flight_max {
             self.wait_for(self.awaited.saturating_sub(self.in_flight_max / 2).max(1))?;
         }
         match operation {
             FileOperation::WriteFile { .. } => {
                 while self.free_slots.is_empty() && self.awaited > 0 {
                     self.wait_for(self.awaited.div_ceil(2))?;
-                }
-                if self.free_slots.is_empty() {
-                    return Err(io::Error::from_raw_os_error(libc::ENFILE));
                 }
             }
             FileOperation::Duplicate { .. } => {
@@ -206,7 +173,7 @@ impl<T> FileRing<T> {
     fn first_state(&mut self, operation: &FileOperation) -> State {
         match operation {
             FileOperation::WriteFile { .. } => {
-                // There is one: `make_room` has seen to it.
+                // `push` has seen to it that there is one.
                 let slot = self.free_slots.pop().unwrap_or_default();
                 State::Writing { slot, written: 0 }
             }
@@ -219,237 +186,77 @@ impl<T> FileRing<T> {
     }
 
     /// Queues the first entries of an operation.
-    fn start(&mut self, id: usize) -> io::Result<()> {
-        let flight = &self.flights[id];
-        let fd = |at: &At| types::Fd(self.directories[at.directory].as_raw_fd());
-        let whole = user_data(id, Step::Whole);
-        let create = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
-        match (&flight.operation, &flight.state) {
-            (FileOperation::MakeDirectory { at, mode }, _) => {
-                let entry = opcode::MkDirAt::new(fd(at), at.path.as_ptr()).mode(*mode);
-                self.queue(&[entry.build().user_data(whole)], 1)
+    fn start(&mut self, id: usize) {
+        match &self.flights[id].operation {
+            FileOperation::WriteFile { .. } => self.queue_write(id),
+            FileOperation::Duplicate { source, target, mode, .. } => {
+                let opens = entries::opens(&self.directories, id, source, target, *mode);
+                self.queue(id, &opens, 2);
             }
-            (FileOperation::WriteFile { at, mode, .. }, State::Writing { slot, .. }) => {
-                let open = opcode::OpenAt::new(fd(at), at.path.as_ptr())
-                    .flags(create)
-                    .mode(*mode)
-                    .file_index(destination(*slot))
-                    .build()
-                    .flags(Flags::IO_LINK | Flags::SKIP_SUCCESS)
-                    .user_data(user_data(id, Step::Open));
-                self.write_rest(id, Some(open))
-            }
-            (FileOperation::WriteFile { .. }, _) => Err(io::ErrorKind::InvalidInput.into()),
-            (FileOperation::Link { source, target }, _) => {
-                let (from, to) = (source.path.as_ptr(), target.path.as_ptr());
-                let entry = opcode::LinkAt::new(fd(source), from, fd(target), to);
-                self.queue(&[entry.build().user_data(whole)], 1)
-            }
-            (FileOperation::Duplicate { source, target, mode, .. }, _) => {
-                let from = opcode::OpenAt::new(fd(source), source.path.as_ptr())
-                    .flags(libc::O_RDONLY | libc::O_CLOEXEC)
-                    .build()
-                    .user_data(user_data(id, Step::OpenSource));
-                let to = opcode::OpenAt::new(fd(target), target.path.as_ptr())
-                    .flags(create | libc::O_CLOEXEC)
-                    .mode(*mode)
-                    .build()
-                    .user_data(user_data(id, Step::Open));
-                self.queue(&[from, to], 2)
-            }
-            (FileOperation::Symlink { target, at }, _) => {
-                let entry = opcode::SymlinkAt::new(fd(at), target.as_ptr(), at.path.as_ptr());
-                self.queue(&[entry.build().user_data(whole)], 1)
-            }
-            (FileOperation::Rename { from, to }, _) => {
-                let (old, new) = (from.path.as_ptr(), to.path.as_ptr());
-                let entry = opcode::RenameAt::new(fd(from), old, fd(to), new);
-                self.queue(&[entry.build().user_data(whole)], 1)
-            }
-            (FileOperation::RemoveFile { at }, _) => {
-                let entry = opcode::UnlinkAt::new(fd(at), at.path.as_ptr());
-                self.queue(&[entry.build().user_data(whole)], 1)
-            }
-            (FileOperation::RemoveDirectory { at }, _) => {
-                let entry =
-                    opcode::UnlinkAt::new(fd(at), at.path.as_ptr()).flags(libc::AT_REMOVEDIR);
-                self.queue(&[entry.build().user_data(whole)], 1)
+            operation => {
+                let entry = entries::single(&self.directories, id, operation);
+                self.queue(id, &[entry], 1);
             }
         }
     }
 
-    /// Queues what is left to write of a file, and its close. Of the whole chain one completion
-    /// comes: that of the close, or that of the first entry that failed.
-    fn write_rest(&mut self, id: usize, open: Option<Entry>) -> io::Result<()> {
-        let flight = &self.flights[id];
-        let (FileOperation::WriteFile { bytes, .. }, State::Writing { slot, written }) =
-            (&flight.operation, &flight.state)
+    /// Queues what is left to do for a file that is written: its open, if nothing is written yet,
+    /// the rest of its bytes, and its close. Of the whole chain one completion comes: that of the
+    /// close, or that of the first entry that failed.
+    fn queue_write(&mut self, id: usize) {
+        let Flight { operation, state, .. } = &self.flights[id];
+        let (FileOperation::WriteFile { at, mode, bytes }, State::Writing { slot, written }) =
+            (operation, state)
         else {
-            return Err(io::ErrorKind::InvalidInput.into());
+            unreachable!("only a file that is written has something to write");
         };
-        let rest = &bytes[*written..];
-        let slot = *slot;
-        let close = opcode::Close::new(types::Fixed(slot)).build();
         let mut chain = Vec::with_capacity(3);
-        chain.extend(open);
-        // An entry's length has 32 bits; `push` takes no more.
-        if let Some(length) = u32::try_from(rest.len()).ok().filter(|length| *length > 0) {
-            let write = opcode::Write::new(types::Fixed(slot), rest.as_ptr(), length)
-                .offset(*written as u64)
-                .build()
-                .flags(Flags::IO_LINK | Flags::SKIP_SUCCESS)
-                .user_data(user_data(id, Step::Write));
-            chain.push(write);
+        if *written == 0 {
+            chain.push(entries::open_in_slot(&self.directories, id, at, *mode, *slot));
         }
-        chain.push(close.user_data(user_data(id, Step::Close)));
-        self.queue(&chain, 1)
+        chain.extend(entries::write(id, *slot, bytes, *written));
+        chain.push(entries::close_slot(id, *slot));
+        self.queue(id, &chain, 1);
     }
 
-    fn queue(&mut self, entries: &[Entry], completions: usize) -> io::Result<()> {
+    /// Queues entries of an operation, which post so many completions.
+    fn queue(&mut self, id: usize, entries: &[Entry], completions: usize) {
+        self.awaited += completions;
+        self.flights[id].first_entry = NEVER;
+        if self.breakdown.is_some() {
+            return;
+        }
         // SAFETY: the paths and bytes belong to the operation in `flights`, where they stay on the
         // heap and untouched until the flight has landed; the directories live as long as the ring.
-        unsafe { self.ring.push(entries) }?;
-        self.awaited += completions;
-        Ok(())
+        match unsafe { self.ring.push(entries) } {
+            Ok(()) => {
+                self.flights[id].first_entry = self.queued;
+                self.queued += entries.len() as u64;
+            }
+            Err(error) => self.break_down(&error),
+        }
     }
 
-    /// Waits by napping: a thread that waits in the kernel is woken by each operation that a worker
-    /// has done, however many it waits for (`io_req_local_work_add`), and a nap only by its end.
+    /// Submits what is queued and waits in the kernel until as many completions are there, then
+    /// takes all that are.
     fn wait_for(&mut self, completions: usize) -> io::Result<()> {
-        let start = Instant::now();
-        self.ring.submit()?;
-        let first = self.ring.ready();
-        let mut ready = first;
-        while ready < completions {
-            std::thread::sleep(self.pace.nap(completions - ready));
-            self.ring.submit()?;
-            ready = self.ring.ready();
+        if self.breakdown.is_some() {
+            return self.end_all();
         }
-        self.pace.observe(start.elapsed(), ready - first);
+        match self.ring.wait(&Wait { completions, ..Wait::default() }) {
+            Ok(()) => self.give_up_closing(),
+            Err(error) => self.break_down(&error),
+        }
+        self.take_completions();
+        Ok(())
+    }
+
+    fn take_completions(&mut self) {
         while let Some(completion) = self.ring.completion() {
-            if completion.user_data == NOBODYS {
-                continue;
-            }
-            self.awaited -= 1;
-            let id = usize::try_from(completion.user_data >> STEP_BITS).unwrap_or(usize::MAX);
-            let step = Step::from_bits(completion.user_data & ((1 << STEP_BITS) - 1));
-            self.take(id, step, completion.result)?;
-        }
-        Ok(())
-    }
-
-    /// Takes one completion to its operation.
-    fn take(&mut self, id: usize, step: Step, result: i32) -> io::Result<()> {
-        let Some(flight) = self.flights.get_mut(id) else { return Ok(()) };
-        let outcome = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
-        match &mut flight.state {
-            State::Single => {
-                let failure = outcome.err().map(|error| (step, error));
-                self.land(id, failure);
-            }
-            State::Writing { slot, written } => match (step, outcome) {
-                (Step::Write, Ok(count)) if count > 0 => {
-                    *written += count;
-                    self.write_rest(id, None)?;
-                }
-                (Step::Write, outcome) => {
-                    // The file is open and has a name.
-                    let error = outcome.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into());
-                    let slot = *slot;
-                    flight.state = State::Failing { slot, why: (step, error) };
-                    let close = opcode::Close::new(types::Fixed(slot)).build();
-                    self.queue(&[close.user_data(user_data(id, Step::Close))], 1)?;
-                }
-                (_, outcome) => {
-                    let slot = *slot;
-                    self.free_slots.push(slot);
-                    let failure = outcome.err().map(|error| (step, error));
-                    if step == Step::Close && failure.is_some() {
-                        self.remove_target(id);
-                    }
-                    self.land(id, failure);
-                }
-            },
-            State::Opening { source, target, pending, failure } => {
-                *pending -= 1;
-                match outcome {
-                    Ok(_) => {
-                        // SAFETY: the kernel has just opened it for this entry alone.
-                        let fd = unsafe { OwnedFd::from_raw_fd(result) };
-                        *(if step == Step::OpenSource { source } else { target }) = Some(fd);
-                    }
-                    // Where both fail, the source's is told, as if it had been opened first.
-                    Err(error) if step == Step::OpenSource || failure.is_none() => {
-                        *failure = Some((step, error));
-                    }
-                    Err(_) => {}
-                }
-                if *pending == 0 {
-                    self.fill(id)?;
-                }
-            }
-            State::Failing { slot, .. } => {
-                self.free_slots.push(*slot);
-                let failed = std::mem::replace(&mut flight.state, State::Single);
-                self.remove_target(id);
-                if let State::Failing { why, .. } = failed {
-                    self.land(id, Some(why));
-                }
+            if let Some((id, step)) = entries::meaning(completion.user_data) {
+                self.take(id, step, completion.result);
             }
         }
-        Ok(())
-    }
-
-    /// Both files of a duplicate are open, or could not be opened.
-    fn fill(&mut self, id: usize) -> io::Result<()> {
-        let flight = &mut self.flights[id];
-        let FileOperation::Duplicate { fill, .. } = flight.operation else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let State::Opening { source, target, failure, .. } =
-            std::mem::replace(&mut flight.state, State::Single)
-        else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        self.duplicates -= 1;
-        let (source, target) = (source.map(File::from), target.map(File::from));
-        let failure = failure.or_else(|| {
-            let (mut from, mut to) = (source.as_ref()?, target.as_ref()?);
-            let filled = match fill {
-                Fill::Clone => rustix::fs::ioctl_ficlone(to, from).map_err(io::Error::from),
-                Fill::Copy => io::copy(&mut from, &mut to).map(drop),
-            };
-            filled.err().map(|error| (Step::Fill, error))
-        });
-        if failure.is_some() && target.is_some() {
-            self.remove_target(id);
-        }
-        for file in [source, target].into_iter().flatten() {
-            self.close(file)?;
-        }
-        self.land(id, failure);
-        Ok(())
-    }
-
-    /// Closes a file with the next submission, and waits for nothing.
-    fn close(&mut self, file: File) -> io::Result<()> {
-        let fd = types::Fd(file.as_raw_fd());
-        let close = opcode::Close::new(fd).build().flags(Flags::SKIP_SUCCESS).user_data(NOBODYS);
-        // SAFETY: a close points to nothing; the descriptor is the ring's from here on.
-        unsafe { self.ring.push(&[close]) }?;
-        std::mem::forget(file);
-        Ok(())
-    }
-
-    /// A file that could not be filled is not left behind. The error that counts is the first one.
-    fn remove_target(&self, id: usize) {
-        let at = match &self.flights[id].operation {
-            FileOperation::WriteFile { at, .. } => at,
-            FileOperation::Duplicate { target, .. } => target,
-            _ => return,
-        };
-        let directory = &self.directories[at.directory];
-        let _ = rustix::fs::unlinkat(directory, &at.path, AtFlags::empty());
     }
 
     fn land(&mut self, id: usize, failure: Option<Why>) {
@@ -463,10 +270,8 @@ impl<T> FileRing<T> {
 impl<T> Drop for FileRing<T> {
     /// What the kernel may still look at lives until it is done.
     fn drop(&mut self) {
-        while self.awaited > 0 {
-            if self.wait_for(self.awaited).is_err() {
-                return;
-            }
+        if self.finish().is_err() {
+            return;
         }
         // SAFETY: nothing is in flight, and nothing is used after this.
         unsafe { ManuallyDrop::drop(&mut self.flights) };
@@ -479,18 +284,9 @@ impl<T> std::fmt::Debug for FileRing<T> {
             .debug_struct("FileRing")
             .field("ring", &self.ring)
             .field("awaited", &self.awaited)
+            .field("breakdown", &self.breakdown)
             .finish_non_exhaustive()
     }
-}
-
-fn user_data(id: usize, step: Step) -> u64 {
-    (id as u64) << STEP_BITS | step as u64
-}
-
-/// The slot of the ring's own file table that an open fills.
-fn destination(slot: u32) -> Option<types::DestinationSlot> {
-    // Fails only for the largest numbers, which are more than any table has.
-    types::DestinationSlot::try_from_slot_target(slot).ok()
 }
 
 #[cfg(test)]

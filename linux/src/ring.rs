@@ -21,6 +21,11 @@ pub struct Options {
     /// The kernel's worker threads for each of bounded and unbounded work; `None` leaves the
     /// kernel's own limit, which is large.
     pub workers_max: Option<u32>,
+    /// Whether completions are prepared by the thread that waits for them, when it waits
+    /// (`SINGLE_ISSUER | DEFER_TASKRUN`, Linux 6.1; left out where they are unknown). That saves
+    /// interrupts where sockets are polled; of operations that the kernel's workers carry out,
+    /// each would wake the thread.
+    pub has_deferred_work: bool,
     /// The only opcodes that this ring will carry out (`IORING_REGISTER_RESTRICTIONS`): all others
     /// complete with EACCES, as under a sandbox that filters opcodes.
     pub opcodes_allowed: Option<Vec<u8>>,
@@ -65,7 +70,7 @@ pub struct Wait {
     pub limit: Option<Duration>,
 }
 
-/// A ring for the thread that made it.
+/// A ring for one thread, with deferred work for the one that made it.
 pub struct Ring {
     inner: IoUring,
     /// Completions that had to make way for others.
@@ -78,8 +83,6 @@ pub struct Ring {
 const REFUSALS_MAX: u32 = 1000;
 
 impl Ring {
-    /// Asks for `SINGLE_ISSUER | DEFER_TASKRUN` (Linux 6.1), and goes on without where they are
-    /// unknown: they save wake-ups and change nothing else.
     pub fn new(options: &Options) -> io::Result<Self> {
         let build = |has_deferred_work: bool| {
             let mut builder = IoUring::builder();
@@ -93,8 +96,10 @@ impl Ring {
             builder.build(options.submissions)
         };
         let is_unknown = |error: &io::Error| error.raw_os_error() == Some(libc::EINVAL);
-        let inner = build(true)
-            .or_else(|error| if is_unknown(&error) { build(false) } else { Err(error) })?;
+        let inner = match build(options.has_deferred_work) {
+            Err(error) if options.has_deferred_work && is_unknown(&error) => build(false)?,
+            outcome => outcome?,
+        };
         if !inner.params().is_feature_nodrop() || !inner.params().is_feature_ext_arg() {
             // Both are older than every opcode that is used here.
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -241,6 +246,18 @@ impl Ring {
     }
 }
 
+#[cfg(test)]
+impl Ring {
+    /// Puts another file in the place of the ring's descriptor, so that every later call fails.
+    pub(crate) fn break_off(&self) {
+        use std::os::fd::AsRawFd;
+        let null = std::fs::File::open("/dev/null").unwrap();
+        // SAFETY: both descriptors are open, and the ring's stays the ring's to close.
+        let replaced = unsafe { libc::dup2(null.as_raw_fd(), self.inner.as_raw_fd()) };
+        assert_eq!(replaced, self.inner.as_raw_fd());
+    }
+}
+
 impl std::fmt::Debug for Ring {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Ring").field("counts", &self.counts).finish_non_exhaustive()
@@ -253,8 +270,13 @@ mod tests {
     use io_uring::opcode;
 
     fn ring(submissions: u32, completions: u32) -> Ring {
-        let options =
-            Options { submissions, completions, workers_max: None, opcodes_allowed: None };
+        let options = Options {
+            submissions,
+            completions,
+            workers_max: None,
+            has_deferred_work: true,
+            opcodes_allowed: None,
+        };
         Ring::new(&options).unwrap()
     }
 
@@ -318,6 +340,7 @@ mod tests {
             submissions: 4,
             completions: 8,
             workers_max: Some(1),
+            has_deferred_work: false,
             opcodes_allowed: Some(vec![opcode::Close::CODE]),
         };
         let mut ring = Ring::new(&options).unwrap();

@@ -2,14 +2,17 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use bytes::Bytes;
+use io_uring::{opcode, types};
 use rustix::fs::{Mode, OFlags};
 
+use super::entries::NOBODYS;
 use super::*;
-use crate::ring::Wait;
+use crate::operation::{At, Fill};
 
 const OPTIONS: FileOptions = FileOptions {
     in_flight_max: 64,
@@ -141,12 +144,13 @@ fn a_short_write_is_finished() {
     let open = opcode::OpenAt::new(directory, path.as_ptr())
         .flags(libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)
         .mode(0o600)
-        .file_index(destination(0))
+        .file_index(types::DestinationSlot::try_from_slot_target(0).ok())
         .build();
     let flight = Flight {
         operation: write("f", bytes.clone()),
         tag: 0,
         state: State::Writing { slot: 0, written: 0 },
+        first_entry: 0,
     };
     let id = fixture.ring.flights.insert(flight);
     fixture.ring.free_slots.retain(|slot| *slot != 0);
@@ -155,7 +159,8 @@ fn a_short_write_is_finished() {
     fixture.ring.ring.wait(&Wait { completions: 1, ..Wait::default() }).unwrap();
     assert_eq!(fixture.ring.ring.completion().map(|done| done.result), Some(0));
     fs::write(fixture.path("f"), &bytes[..1000]).unwrap();
-    fixture.ring.take(id, Step::Write, 1000).unwrap();
+    fixture.ring.awaited += 1;
+    fixture.ring.take(id, Step::Write, 1000);
     fixture.ring.finish().unwrap();
     assert!(fixture.ring.flights.is_empty() && fixture.ring.take_failure().is_none());
     assert_eq!(fs::read(fixture.path("f")).unwrap(), bytes);
@@ -210,6 +215,47 @@ fn dropping_a_ring_waits_for_what_is_in_flight() {
         .filter(|entry| entry.as_ref().unwrap().metadata().unwrap().len() == 10_000)
         .count();
     assert_eq!(whole, 60);
+}
+
+#[test]
+fn a_ring_that_breaks_down_carries_out_what_it_took_and_fails_the_rest() {
+    for taken in [0, 1, 20] {
+        let mut fixture = fixture(&OPTIONS);
+        fs::write(fixture.path("a"), "a").unwrap();
+        let duplicate = |number| FileOperation::Duplicate {
+            source: at("a"),
+            target: at(&format!("c{number}")),
+            mode: 0o600,
+            fill: Fill::Copy,
+        };
+        let push = |fixture: &mut Fixture, number: u32| {
+            fixture.ring.push(write(&format!("f{number}"), vec![7; 10_000]), number).unwrap();
+            let make = FileOperation::MakeDirectory { at: at(&format!("d{number}")), mode: 0o700 };
+            fixture.ring.push(make, number).unwrap();
+            fixture.ring.push(duplicate(number), number).unwrap();
+        };
+        let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = descriptors();
+        (0..taken).for_each(|number| push(&mut fixture, number));
+        fixture.ring.ring.submit().unwrap();
+        fixture.ring.ring.break_off();
+        (taken..60).for_each(|number| push(&mut fixture, number));
+        fixture.ring.finish().unwrap();
+        assert!(fixture.ring.breakdown().is_some() && fixture.ring.flights.is_empty());
+        let failed: Vec<_> = std::iter::from_fn(|| fixture.ring.take_failure()).collect();
+        for failed in &failed {
+            let carried_out = carry_out(fixture.temp.path(), &failed.operation);
+            assert!(carried_out.is_ok(), "{failed:?}: {carried_out:?}");
+        }
+        assert_eq!(failed.len(), 3 * (60 - taken as usize));
+        for number in 0..60 {
+            assert_eq!(fs::read(fixture.path(&format!("f{number}"))).unwrap(), [7; 10_000]);
+            assert_eq!(fs::read(fixture.path(&format!("c{number}"))).unwrap(), b"a");
+            assert!(fixture.path(&format!("d{number}")).is_dir());
+        }
+        // Other tests open files as well, but not as many.
+        assert!(descriptors() < before + 60);
+    }
 }
 
 /// A small generator of numbers (xorshift), so that a failure can be repeated.
