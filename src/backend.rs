@@ -36,6 +36,8 @@ mod ring;
 mod ring;
 mod threads;
 
+#[cfg(test)]
+pub(crate) use engines::engines_to_test;
 pub use engines::{Class, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
 pub use filesystem::Filesystem;
 pub use host::{Usage, current_umask, schedule_in_batches, usage};
@@ -79,11 +81,15 @@ pub enum Operation {
     /// Puts a file of the cache into the project. `mode` is given to copies and clones; a hard
     /// link keeps that of its inode.
     PlaceFile { source: At, target: At, mode: u32, placement: Placement },
-    /// Makes a symbolic link at a path that must not exist yet.
+    /// Makes a symbolic link, in the place of whatever is there, and directories above it that are
+    /// missing.
     MakeSymlink { target: CString, at: At },
-    /// Publishes a finished directory or file; fails where the new name is taken by a directory
-    /// that is not empty.
+    /// Gives a directory or file another name; fails where that is taken by a directory that is
+    /// not empty.
     Rename { from: At, to: At },
+    /// Removes a file, a link or a whole directory; what has gone already is no failure. Links are
+    /// not followed.
+    Remove { at: At },
 }
 
 /// The two open directories that operations are relative to.
@@ -139,7 +145,8 @@ impl Bases {
             Operation::MakeDirectory { at, .. } => ("make directory", at),
             Operation::WriteFile { at, .. } => ("write", at),
             Operation::MakeSymlink { at, .. } => ("make symbolic link", at),
-            Operation::Rename { to, .. } => ("publish", to),
+            Operation::Rename { from, .. } => ("move aside", from),
+            Operation::Remove { at } => ("remove", at),
             Operation::PlaceFile { source: from, target, .. } => {
                 let doing = format!("place `{}` at", self.path(from).display());
                 let is_forced = matches!(
@@ -168,3 +175,6 @@ fn parent(path: &CStr) -> Option<CString> {
     let slash = bytes.iter().rposition(|byte| *byte == b'/')?;
     CString::new(&bytes[..slash]).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,17 +7,20 @@
 //! some time after it was freed, and looks at each such inode on its way to a free one, so that
 //! making 16,000 folders right after removing as many takes five times as long.
 
-use std::fs::{self, DirEntry, Metadata};
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
+use crate::backend::{At, Base, Class, Operation};
 use crate::error::{Error, Result};
 use crate::install_path::InstallPath;
+use crate::site::Site;
 use crate::workspaces::Workspace;
 
-/// What was in the way, moved into one hidden folder of each `node_modules`.
+/// What was in the way, moved into one hidden folder of each `node_modules`: their paths, relative
+/// to the project.
 #[derive(Debug, Default)]
 pub struct Aside(Vec<PathBuf>);
 
@@ -27,51 +30,65 @@ const ASIDE_PREFIX: &str = ".ringstall-old-";
 impl Aside {
     /// Empties `node_modules` of the root and of every workspace, as `npm ci` does; none of them
     /// where one is not a folder. What a failure leaves moved is still held here.
-    pub fn take(&mut self, project: &Path, workspaces: &[Workspace]) -> Result<()> {
-        let members = workspaces.iter().map(|workspace| project.join(&workspace.path));
+    pub fn take(
+        &mut self,
+        site: &Site<'_>,
+        project: &Path,
+        workspaces: &[Workspace],
+    ) -> Result<()> {
         let mut folders = Vec::new();
-        for folder in std::iter::once(project.to_owned()).chain(members) {
-            let folder = folder.join("node_modules");
-            if directory_metadata(&folder)?.is_some() {
+        for top in std::iter::once("").chain(workspaces.iter().map(|one| one.path.as_str())) {
+            let folder = Path::new(top).join("node_modules");
+            if directory_metadata(&project.join(&folder))?.is_some() {
                 folders.push(folder);
             }
         }
-        folders.iter().try_for_each(|folder| self.move_aside(folder))
+        let mut moves = Vec::new();
+        for folder in folders {
+            self.move_aside(project, &folder, &mut moves)?;
+        }
+        site.carry_out(moves.into_iter())
     }
 
-    /// Moves everything in a folder into a new folder in it, if there is anything.
-    fn move_aside(&mut self, directory: &Path) -> Result<()> {
-        let entries = entries(directory)?;
-        if entries.is_empty() {
+    /// The moves of everything in a folder into a new folder in it, if there is anything.
+    fn move_aside(
+        &mut self,
+        project: &Path,
+        folder: &Path,
+        moves: &mut Vec<Operation>,
+    ) -> Result<()> {
+        let names = names(&project.join(folder))?;
+        if names.is_empty() {
             return Ok(());
         }
-        let aside = make_aside(directory)?;
+        let aside = folder.join(make_aside(&project.join(folder))?);
         self.0.push(aside.clone());
-        for entry in entries {
-            let path = entry.path();
-            fs::rename(&path, aside.join(entry.file_name()))
-                .map_err(|error| Error::io("move aside", path, error))?;
-        }
+        moves.extend(names.iter().filter_map(|name| {
+            Some(Operation::Rename { from: at(&folder.join(name))?, to: at(&aside.join(name))? })
+        }));
         Ok(())
     }
 
     /// Removes it for good.
-    pub fn remove(self) -> Result<()> {
-        for folder in self.0 {
-            entries(&folder)?.par_iter().try_for_each(|entry| remove(&entry.path()))?;
-            remove(&folder)?;
+    pub fn remove(self, site: &Site<'_>, project: &Path) -> Result<()> {
+        let mut contents = Vec::new();
+        for folder in &self.0 {
+            let names = names(&project.join(folder))?;
+            contents.extend(names.iter().filter_map(|name| removal(&folder.join(name))));
         }
-        Ok(())
+        site.share_out(Class::Remove, &contents)?;
+        site.carry_out(self.0.iter().filter_map(|folder| removal(folder)))
     }
 }
 
-/// A new hidden folder in `directory`.
-fn make_aside(directory: &Path) -> Result<PathBuf> {
+/// The name of a new hidden folder in `directory`.
+fn make_aside(directory: &Path) -> Result<String> {
     let mut attempt = std::process::id();
     loop {
-        let aside = directory.join(format!("{ASIDE_PREFIX}{attempt}"));
+        let name = format!("{ASIDE_PREFIX}{attempt}");
+        let aside = directory.join(&name);
         match fs::create_dir(&aside) {
-            Ok(()) => return Ok(aside),
+            Ok(()) => return Ok(name),
             // A killed run had the same process id.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 attempt = attempt.wrapping_add(1);
@@ -81,13 +98,23 @@ fn make_aside(directory: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Removes what lies where a package will be placed below a link's target: the `node_modules` of
-/// a folder that is no workspace is not emptied, so the rest of it stays.
-pub fn clear_packages<'p>(
-    project: &Path,
+/// Removes packages, with all that lies in them: where others will be placed below a link's target
+/// (the `node_modules` of a folder that is no workspace is not emptied, so the rest of it stays),
+/// and where one that was placed is not wanted after all.
+pub fn remove_packages<'p>(
+    site: &Site<'_>,
     paths: impl Iterator<Item = InstallPath<'p>>,
 ) -> Result<()> {
-    paths.into_iter().try_for_each(|path| remove(&project.join(path.as_str())))
+    site.carry_out(paths.filter_map(|path| removal(Path::new(path.as_str()))))
+}
+
+fn removal(path: &Path) -> Option<Operation> {
+    at(path).map(|at| Operation::Remove { at })
+}
+
+/// `None` for no path that a system call has given.
+fn at(path: &Path) -> Option<At> {
+    At::new(Base::Project, path.as_os_str().as_bytes())
 }
 
 /// Refuses folders of the project that are symbolic links, before anything is put below them.
@@ -103,24 +130,14 @@ pub fn check_tops(project: &Path, tops: &[InstallPath<'_>]) -> Result<()> {
     Ok(())
 }
 
-fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
+/// What is in a directory.
+fn names(directory: &Path) -> Result<Vec<OsString>> {
     let failed = |error| Error::io("read directory", directory, error);
-    fs::read_dir(directory).map_err(failed)?.collect::<io::Result<_>>().map_err(failed)
-}
-
-/// Removes a file, a link or a whole folder; what has gone already is no failure.
-pub fn remove(path: &Path) -> Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path, error))
-        }
-        _ => Ok(()),
-    }
+    let entries = fs::read_dir(directory).map_err(failed)?;
+    entries
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect::<io::Result<_>>()
+        .map_err(failed)
 }
 
 /// `None` where there is nothing; an error where there is something else than a folder.
@@ -143,50 +160,73 @@ fn not_a_directory(path: &Path, metadata: &Metadata) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::site::tests::on_each_engine;
     use std::os::unix::fs::symlink;
 
     #[test]
     fn the_folders_stay_and_everything_in_them_goes() {
-        let project = tempfile::tempdir().unwrap();
-        let workspace = Workspace { name: "w".to_owned(), path: "w".to_owned() };
-        for folder in
-            ["node_modules/a/lib", "node_modules/.bin", "w/node_modules/.x", "o/node_modules"]
-        {
-            fs::create_dir_all(project.path().join(folder)).unwrap();
-        }
-        symlink("/", project.path().join("node_modules/root")).unwrap();
-        fs::write(project.path().join("o/node_modules/kept"), "").unwrap();
-        let mut aside = Aside::default();
-        aside.take(project.path(), &[workspace]).unwrap();
-        aside.remove().unwrap();
-        let names = |folder: &str| fs::read_dir(project.path().join(folder)).unwrap().count();
-        assert_eq!((names("node_modules"), names("w/node_modules")), (0, 0));
-        assert_eq!(names("o/node_modules"), 1);
+        on_each_engine(|site, project| {
+            let workspace = Workspace { name: "w".to_owned(), path: "w".to_owned() };
+            for folder in
+                ["node_modules/a/lib", "node_modules/.bin", "w/node_modules/.x", "o/node_modules"]
+            {
+                fs::create_dir_all(project.join(folder)).unwrap();
+            }
+            for number in 0..200 {
+                fs::write(project.join(format!("node_modules/a/lib/{number}")), "").unwrap();
+            }
+            symlink("/", project.join("node_modules/root")).unwrap();
+            symlink(project, project.join("node_modules/a/up")).unwrap();
+            fs::write(project.join("o/node_modules/kept"), "").unwrap();
+            let mut aside = Aside::default();
+            aside.take(site, project, &[workspace]).unwrap();
+            let moved: Vec<_> = names(&project.join("node_modules")).unwrap();
+            assert_eq!(moved.len(), 1);
+            aside.remove(site, project).unwrap();
+            let names = |folder: &str| fs::read_dir(project.join(folder)).unwrap().count();
+            assert_eq!((names("node_modules"), names("w/node_modules")), (0, 0));
+            assert_eq!(names("o/node_modules"), 1);
+        });
+    }
+
+    #[test]
+    fn packages_are_removed_with_all_that_lies_in_them() {
+        on_each_engine(|site, project| {
+            fs::create_dir_all(project.join("node_modules/a/b/c")).unwrap();
+            fs::write(project.join("node_modules/a/b/x"), "").unwrap();
+            fs::create_dir(project.join("node_modules/kept")).unwrap();
+            let paths = ["node_modules/a", "node_modules/gone"];
+            let paths = paths.map(|path| InstallPath::parse(path).unwrap());
+            remove_packages(site, paths.into_iter()).unwrap();
+            assert_eq!(names(&project.join("node_modules")).unwrap(), ["kept"]);
+        });
     }
 
     #[test]
     fn a_link_in_the_place_of_node_modules_is_refused_and_not_followed() {
-        let project = tempfile::tempdir().unwrap();
-        let elsewhere = tempfile::tempdir().unwrap();
-        fs::write(elsewhere.path().join("kept"), "").unwrap();
-        let path = project.path().join("node_modules");
-        symlink(elsewhere.path(), &path).unwrap();
-        let error = Aside::default().take(project.path(), &[]).unwrap_err();
-        let expected =
-            format!("EIO: failed to install into `{}`: it is a symbolic link", path.display());
-        assert_eq!(format!("{error:?}"), expected);
-        assert!(elsewhere.path().join("kept").exists());
+        on_each_engine(|site, project| {
+            let elsewhere = tempfile::tempdir().unwrap();
+            fs::write(elsewhere.path().join("kept"), "").unwrap();
+            let path = project.join("node_modules");
+            symlink(elsewhere.path(), &path).unwrap();
+            let error = Aside::default().take(site, project, &[]).unwrap_err();
+            let path = path.display();
+            let expected = format!("EIO: failed to install into `{path}`: it is a symbolic link");
+            assert_eq!(format!("{error:?}"), expected);
+            assert!(elsewhere.path().join("kept").exists());
+        });
     }
 
     #[test]
     fn nothing_is_moved_where_one_folder_is_refused() {
-        let project = tempfile::tempdir().unwrap();
-        let workspace = Workspace { name: "w".to_owned(), path: "w".to_owned() };
-        fs::create_dir_all(project.path().join("node_modules/a")).unwrap();
-        fs::create_dir(project.path().join("w")).unwrap();
-        symlink("/", project.path().join("w/node_modules")).unwrap();
-        Aside::default().take(project.path(), &[workspace]).unwrap_err();
-        assert!(project.path().join("node_modules/a").is_dir());
+        on_each_engine(|site, project| {
+            let workspace = Workspace { name: "w".to_owned(), path: "w".to_owned() };
+            fs::create_dir_all(project.join("node_modules/a")).unwrap();
+            fs::create_dir(project.join("w")).unwrap();
+            symlink("/", project.join("w/node_modules")).unwrap();
+            Aside::default().take(site, project, &[workspace]).unwrap_err();
+            assert!(project.join("node_modules/a").is_dir());
+        });
     }
 
     #[test]

@@ -9,19 +9,23 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
-use rayon::ThreadPool;
+use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::backend::{Bases, FileEngines, FileQueue, schedule_in_batches};
-use crate::cache::{Cache, Index};
+use crate::backend::{Class, FileQueue, schedule_in_batches};
+use crate::cache::Index;
 use crate::error::{Code, Error, Result};
 use crate::extract::{self, Extractor, Identity};
 use crate::fetch::{self, Again, Download, FetchOptions, FetchStats, Fetched};
 use crate::http;
 use crate::integrity::{CacheKey, Integrity};
-use crate::link::{Placed, Target, place};
+use crate::link::{Placed, Target, make_directories, place_files};
+use crate::site::{Site, finish};
+
+mod batch;
+
+use batch::Batch;
 
 /// A tarball, where it comes from, and where it goes.
 #[derive(Debug)]
@@ -45,15 +49,6 @@ pub struct Delivered {
     /// Optional parcels that failed, with the reason.
     pub failed: Vec<(usize, Error)>,
     pub warnings: Vec<String>,
-}
-
-/// What the workers need of the world.
-#[derive(Debug)]
-pub struct Site<'s> {
-    pub bases: &'s Bases,
-    pub engines: &'s FileEngines,
-    pub cache: &'s Cache,
-    pub pool: &'s ThreadPool,
 }
 
 /// How many packages a worker takes at once: few enough for an even end, many enough for the
@@ -172,50 +167,114 @@ struct Outcome {
 impl Depot<'_, '_> {
     /// Runs all workers to their end. The channel ends with them, which stops the network thread.
     fn work(&self, arrivals: Option<Receiver<Fetched>>) {
-        self.site.pool.broadcast(|_| {
-            let mut queue = FileQueue::new(self.site.bases.clone(), self.site.engines.clone());
-            let done = self.place_stored(&mut queue).and_then(|mut placed| {
-                if let Some(arrivals) = &arrivals {
-                    placed += self.unpack_arrivals(&mut queue, arrivals)?;
-                }
-                queue.finish().map_err(|failure| self.site.bases.error(*failure))?;
-                Ok(placed)
-            });
-            match done {
-                Ok(placed) => self.lock().delivered.placed += placed,
+        let class = self.placing_class();
+        let (placers, at_once) = self.site.shares(class, self.stored.len(), PACKAGES_AT_ONCE);
+        let sharers =
+            if arrivals.is_some() { self.site.pool.current_num_threads() } else { placers };
+        self.site.pool.broadcast(|worker| {
+            let mut queue = self.site.queue(sharers);
+            let mut placed = Placed::default();
+            let mut done = Ok(());
+            if worker.index() < placers {
+                done = self.place_stored(&mut queue, at_once, &mut placed);
+            }
+            if let Some(arrivals) = &arrivals {
+                done = done.and_then(|()| self.unpack_arrivals(&mut queue, arrivals, &mut placed));
+            }
+            // Also after a failure: what was pushed is done before anything is cleared away.
+            let finished = finish(&mut queue);
+            match done.and(finished) {
+                Ok(()) => self.lock().delivered.placed += placed,
                 Err(error) => self.fail(error),
             }
         });
         drop(arrivals);
     }
 
-    fn place_stored(&self, queue: &mut FileQueue) -> Result<Placed> {
-        let mut placed = Placed::default();
+    /// How most files will be placed.
+    fn placing_class(&self) -> Class {
+        let first = self.parcels.iter().find_map(|parcel| parcel.targets.first());
+        first.map_or(Class::HardLink, |target| target.placement.mode().into())
+    }
+
+    fn place_stored(
+        &self,
+        queue: &mut FileQueue,
+        at_once: usize,
+        placed: &mut Placed,
+    ) -> Result<()> {
         loop {
-            let start = self.next.fetch_add(PACKAGES_AT_ONCE, Ordering::Relaxed);
-            let end = self.stored.len().min(start + PACKAGES_AT_ONCE);
+            let start = self.next.fetch_add(at_once, Ordering::Relaxed);
+            let end = self.stored.len().min(start + at_once);
             if start >= end || self.is_stopped.load(Ordering::Relaxed) {
-                return Ok(placed);
+                return Ok(());
             }
-            for index in &self.stored[start..end] {
-                let parcel = &self.parcels[*index];
-                if let Some((key, index)) = &parcel.stored {
-                    placed += self.place(queue, parcel, key, index)?;
-                }
+            let packages = self.stored[start..end].iter().filter_map(|number| {
+                let parcel = &self.parcels[*number];
+                parcel.stored.as_ref().map(|(key, index)| (parcel, key, index))
+            });
+            self.place(queue, packages, placed)?;
+        }
+    }
+
+    /// All directories first, so that those of a level are one batch.
+    fn place<'a>(
+        &self,
+        queue: &mut FileQueue,
+        packages: impl Iterator<Item = (&'a Parcel<'a>, &'a CacheKey, &'a Index)> + Clone,
+        placed: &mut Placed,
+    ) -> Result<()> {
+        for (parcel, _, index) in packages.clone() {
+            for target in &parcel.targets {
+                *placed += make_directories(queue, index, target)?;
             }
         }
+        for (parcel, key, index) in packages {
+            for target in &parcel.targets {
+                *placed += place_files(queue, key, index, target, self.site.cache.umask())?;
+            }
+            if self.is_stopped.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn unpack_arrivals(
         &self,
         queue: &mut FileQueue,
         arrivals: &Receiver<Fetched>,
-    ) -> Result<Placed> {
-        let mut placed = Placed::default();
+        placed: &mut Placed,
+    ) -> Result<()> {
+        let mut batch = Batch::default();
+        let unpacked = self.unpack_all(queue, arrivals, &mut batch, placed);
+        // After a failure nothing may be in flight into what is removed.
+        let finished = finish(queue);
+        batch.discard(self.site.cache);
+        unpacked.and(finished)
+    }
+
+    fn unpack_all(
+        &self,
+        queue: &mut FileQueue,
+        arrivals: &Receiver<Fetched>,
+        batch: &mut Batch,
+        placed: &mut Placed,
+    ) -> Result<()> {
         let mut extractor = Extractor::new();
-        for Fetched { index, result } in arrivals {
+        loop {
+            let Fetched { index, result } = match arrivals.try_recv() {
+                Ok(fetched) => fetched,
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    // The network waits for memory that these may hold.
+                    self.place_batch(queue, batch, placed)?;
+                    let Ok(fetched) = arrivals.recv() else { break };
+                    fetched
+                }
+            };
             if self.is_stopped.load(Ordering::Relaxed) {
-                break;
+                return Ok(());
             }
             let parcel = &self.parcels[index];
             let extracted = result.and_then(|body| {
@@ -227,31 +286,23 @@ impl Depot<'_, '_> {
                 extractor.extract(reserved(body), identity, queue, self.site.cache)
             });
             match extracted {
-                Ok(extracted) => {
+                Ok(unpacked) => {
                     self.settle();
-                    if let Some(warning) = extracted.warnings.first {
+                    if let Some(warning) = &unpacked.warnings.first {
                         self.lock().delivered.warnings.push(format!("{}: {warning}", parcel.label));
                     }
-                    placed += self.place(queue, parcel, &extracted.key, &extracted.index)?;
+                    batch.add(index, unpacked);
                 }
                 Err(error) => self.refuse(index, error)?,
             }
+            if batch.is_full(queue) {
+                self.publish_batch(queue, batch)?;
+            }
+            if batch.is_worth_placing(queue) {
+                self.place_batch(queue, batch, placed)?;
+            }
         }
-        Ok(placed)
-    }
-
-    fn place(
-        &self,
-        queue: &mut FileQueue,
-        parcel: &Parcel<'_>,
-        key: &CacheKey,
-        index: &Index,
-    ) -> Result<Placed> {
-        let mut placed = Placed::default();
-        for target in &parcel.targets {
-            placed += place(queue, key, index, target, self.site.cache.umask())?;
-        }
-        Ok(placed)
+        self.place_batch(queue, batch, placed)
     }
 
     /// Asks again for what is damaged, does without what is optional, and fails for the rest.
@@ -264,8 +315,9 @@ impl Depot<'_, '_> {
         }
         let parcel = &self.parcels[index];
         // npm does without an optional package whose bytes are not what the lockfile says; that
-        // hides an attack, so here it is an error.
-        if !parcel.is_optional || error.code() == Code::Integrity {
+        // hides an attack, so here it is an error. And a file that cannot be written is no
+        // package's fault, and may be another's that is written at the same time.
+        if !parcel.is_optional || matches!(error.code(), Code::Integrity | Code::Io) {
             return Err(parcel.error(error));
         }
         self.lock().delivered.failed.push((index, parcel.error(error)));

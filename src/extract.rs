@@ -10,10 +10,11 @@ use std::io::{self, BufRead, BufReader, Read as _, Seek as _, Write as _};
 use bytes::Bytes;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use crate::backend::{At, Base, Failure, FileQueue, Operation};
+use crate::backend::{At, Base, Bases, FileQueue, Operation};
 use crate::cache::{Cache, Facts, FileEntry, Index, Staging};
 use crate::error::{Code, Error, Result};
 use crate::integrity::{CacheKey, Integrity};
+use crate::site::{finish, push};
 
 mod archive;
 #[cfg(test)]
@@ -44,12 +45,24 @@ pub enum Identity<'a> {
     Address(&'a str),
 }
 
+/// A package that is written, as soon as the queue is finished, and that nobody can see yet. It is
+/// either published or discarded.
+#[derive(Debug)]
+pub struct Unpacked {
+    pub key: CacheKey,
+    pub warnings: Warnings,
+    /// How much memory its contents may keep until the queue is finished.
+    pub bytes: usize,
+    index: Index,
+    staging: Staging,
+}
+
+/// A package of the cache.
 #[derive(Debug)]
 pub struct Extracted {
     pub key: CacheKey,
     /// Of what is in the cache now, which another process may have put there.
     pub index: Index,
-    pub warnings: Warnings,
 }
 
 /// What npm only warns about.
@@ -107,31 +120,35 @@ impl Extractor {
         Self { inflater, listing, limits: Limits::DEFAULT }
     }
 
-    /// Nothing of the tarball is visible to anyone until all of it is checked and written. Errors
-    /// do not name the package: the caller does.
+    /// Checks all of the tarball and pushes what is to be written of it; nothing is visible to
+    /// anyone before it is published. Errors do not name the package: the caller does.
     pub fn extract(
         &mut self,
         body: Body,
         identity: Identity<'_>,
         queue: &mut FileQueue,
         cache: &Cache,
-    ) -> Result<Extracted> {
+    ) -> Result<Unpacked> {
         self.listing.clear();
-        let (body, key) = verify(body, identity)?;
-        let staging = cache.stage(queue.bases())?;
-        let written = self.write(body, &mut Target { queue, cache, staging: &staging });
-        // Also after a failure: operations that are in flight must not outlive the folder.
-        let finished = queue.finish().map_err(|failure| queue.bases().error(*failure));
         self.inflater.reclaim();
-        match written.and_then(|index| finished.map(|()| index)) {
+        let (body, key) = verify(body, identity)?;
+        let body_bytes = match &body {
+            Body::Memory(bytes) => bytes.len(),
+            Body::File(..) => 0,
+        };
+        let staging = cache.stage(queue.bases())?;
+        match self.write(body, &mut Target { queue, cache, staging: &staging }) {
             Ok(index) => {
-                let index = cache.publish(queue.bases(), &staging, &key, index)?;
                 let warnings = std::mem::take(&mut self.listing.warnings);
-                Ok(Extracted { key, index, warnings })
+                let bytes = body_bytes.max(self.inflater.lent_bytes());
+                Ok(Unpacked { key, warnings, bytes, index, staging })
             }
             Err(error) => {
+                // Operations that are in flight must not outlive the folder. One that fails may be
+                // another package's, which is worse than a tarball that cannot be unpacked.
+                let finished = finish(queue);
                 cache.discard(&staging);
-                Err(error)
+                Err(finished.err().unwrap_or(error))
             }
         }
     }
@@ -230,12 +247,12 @@ impl Extractor {
             };
             self.listing.files[number as usize].has_crlf_shebang = crlf;
             if bytes_queued >= QUEUED_BYTES_MAX {
-                target.finish()?;
+                finish(target.queue)?;
                 bytes_queued = 0;
             }
         }
         members.into_source().into_inner().finish().map_err(archive::unreadable)?;
-        target.finish()?;
+        finish(target.queue)?;
         let chosen = self.listing.choose()?;
         let facts = self.read_facts(&manifest, &chosen);
         self.settle(&facts, &chosen, target)?;
@@ -325,6 +342,19 @@ impl Extractor {
     }
 }
 
+impl Unpacked {
+    /// Gives the package its name. The queue that it was written with is finished.
+    pub fn publish(self, bases: &Bases, cache: &Cache) -> Result<Extracted> {
+        let index = cache.publish(bases, &self.staging, &self.key, self.index)?;
+        Ok(Extracted { key: self.key, index })
+    }
+
+    /// Removes what is written. The queue that it was written with is finished.
+    pub fn discard(self, cache: &Cache) {
+        cache.discard(&self.staging);
+    }
+}
+
 impl Default for Extractor {
     fn default() -> Self {
         Self::new()
@@ -352,18 +382,7 @@ impl Target<'_> {
     fn write_file(&mut self, path: String, mode: u32, bytes: Bytes) -> Result<()> {
         let at = At::new(Base::Cache, path)
             .ok_or_else(|| Error::new(Code::Io, "a path of the cache holds a NUL"))?;
-        let pushed = self.queue.push(Operation::WriteFile { at, mode, bytes });
-        pushed.map_err(|failure| self.failed(failure))
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        self.queue.finish().map_err(|failure| self.failed(failure))
-    }
-
-    // Taken by value, as `map_err` has it.
-    #[expect(clippy::boxed_local, reason = "the queue boxes its failures")]
-    fn failed(&self, failure: Box<Failure>) -> Error {
-        self.queue.bases().error(*failure)
+        push(self.queue, Operation::WriteFile { at, mode, bytes })
     }
 
     fn error(&self, doing: &str, path: &str, error: io::Error) -> Error {

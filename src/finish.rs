@@ -1,40 +1,49 @@
 //! What comes after the packages: links to folders, commands, and the hidden lockfile.
 
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use crate::backend::{At, Base, Operation};
 use crate::bins::BinLink;
-use crate::clear::remove;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::hidden_lock::HIDDEN_LOCK_PATH;
 use crate::link::mend_first_line;
 use crate::plan::Link;
+use crate::site::Site;
 
-/// Makes the symbolic links to workspaces and other folders, each relative to where it lies.
-pub fn make_links(project: &Path, links: &[Link<'_>]) -> Result<()> {
-    for link in links {
-        let at = link.at.as_str();
-        let above = at.rsplit_once('/').map_or("", |(folder, _)| folder);
-        make_symlink(project, &relative(above, link.target.as_str()), at)?;
-    }
-    Ok(())
+/// Makes the symbolic links to workspaces and other folders, each relative to where it lies. One
+/// that is there already (in the folder of a link's target, which is not emptied) is replaced.
+pub fn make_links(site: &Site<'_>, links: &[Link<'_>]) -> Result<()> {
+    site.carry_out(
+        links
+            .iter()
+            .map(|link| {
+                let at = link.at.as_str();
+                let above = at.rsplit_once('/').map_or("", |(folder, _)| folder);
+                make_symlink(&relative(above, link.target.as_str()), at)
+            })
+            .collect::<Result<Vec<_>>>()?
+            .into_iter(),
+    )
 }
 
 /// Makes the links in `.bin`. A command whose file is missing is passed over in silence, as in
 /// npm; files outside the cache (those of workspaces) are made executable where they lie.
 pub fn make_bins(
+    site: &Site<'_>,
     project: &Path,
     graph: &Graph<'_>,
     bins: &[BinLink<'_>],
-    umask: u32,
 ) -> Result<usize> {
-    let mut made = 0;
+    let mut operations = Vec::new();
     let mut folders = HashSet::new();
+    let mut made = 0;
     for bin in bins {
         let file = project.join(bin.package).join(&bin.file);
         if fs::symlink_metadata(&file).is_err() {
@@ -42,17 +51,30 @@ pub fn make_bins(
         }
         let folder = bin.at.rsplit_once('/').map_or("", |(folder, _)| folder);
         if folders.insert(folder) {
-            let folder = project.join(folder);
-            fs::create_dir_all(&folder)
-                .map_err(|error| Error::io("make directory", &folder, error))?;
+            operations.push(Operation::MakeDirectory { at: at(folder)?, mode: 0o777 });
         }
-        make_symlink(project, &bin.target, &bin.at)?;
+        operations.push(make_symlink(&bin.target, &bin.at)?);
         made += 1;
         if graph.node(bin.node).link_target.is_some() {
-            make_executable(&file, umask)?;
+            make_executable(&file, site.cache.umask())?;
         }
     }
+    site.carry_out(operations.into_iter())?;
     Ok(made)
+}
+
+fn make_symlink(target: &str, path: &str) -> Result<Operation> {
+    let target = CString::new(target).map_err(|_| has_nul(target))?;
+    Ok(Operation::MakeSymlink { target, at: at(path)? })
+}
+
+fn at(path: &str) -> Result<At> {
+    At::new(Base::Project, path).ok_or_else(|| has_nul(path))
+}
+
+fn has_nul(path: &str) -> Error {
+    let path = path.escape_debug();
+    Error::new(Code::LockfileInvalid, format!("the path `{path}` holds a NUL"))
 }
 
 /// Writes the hidden lockfile and publishes it by rename. npm and others hold the times of all
@@ -71,26 +93,6 @@ pub fn write_hidden_lock(project: &Path, text: &str) -> Result<()> {
         let _ = fs::remove_file(&aside);
         Error::io("write", &path, error)
     })
-}
-
-/// A link that is there already (in the folder of a link's target, which is not emptied) is
-/// replaced.
-fn make_symlink(project: &Path, target: &str, at: &str) -> Result<()> {
-    let path = project.join(at);
-    let failed = |error| Error::io("make symbolic link", &path, error);
-    for _ in 0..2 {
-        match symlink(target, &path) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove(&path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let folder = path.parent().unwrap_or(project);
-                fs::create_dir_all(folder)
-                    .map_err(|error| Error::io("make directory", folder, error))?;
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    symlink(target, &path).map_err(failed)
 }
 
 /// `0777 & ~umask`, and a `#!` line that ends with LF (bin-links 6, lib/fix-bin.js).

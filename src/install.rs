@@ -11,9 +11,9 @@ use crate::backend::{
 };
 use crate::cache::Cache;
 use crate::check::check;
-use crate::clear::{Aside, check_tops, clear_packages, remove};
+use crate::clear::{Aside, check_tops, remove_packages};
 use crate::config::Settings;
-use crate::delivery::{Delivered, Parcel, Site, deliver, look_up};
+use crate::delivery::{Delivered, Parcel, deliver, look_up};
 use crate::error::{Code, Error, Result};
 use crate::fetch::{FetchOptions, Progress};
 use crate::finish::{make_bins, make_links, write_hidden_lock};
@@ -27,6 +27,7 @@ use crate::platform::{Engines, Platform};
 use crate::progress::show_progress;
 use crate::project::{Project, ProjectText, TargetTexts};
 use crate::report::Reporter;
+use crate::site::Site;
 
 /// What is to be installed, and how.
 #[derive(Debug)]
@@ -88,7 +89,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
 
     let pool = make_pool(request.jobs)?;
     let bases = Bases::open(cache.directory(), directory)?;
-    let engines = FileEngines::new(request.file_engine, &bases, request.jobs)?;
+    let engines = FileEngines::new(request.file_engine, &bases)?;
     let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool };
     let summary = Summary { warnings: request.settings.warnings.clone(), ..Summary::default() };
     let mut installation =
@@ -96,7 +97,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let mut aside = Aside::default();
     let installed = installation.install(&mut aside, &mut clock);
     // Also after a failure: what was moved aside is not wanted back.
-    let removed = pool.install(|| aside.remove());
+    let removed = aside.remove(&site, directory);
     installed.and(removed)?;
     clock.lap("remove old");
     installation.write_hidden_lock()?;
@@ -129,13 +130,14 @@ impl<'p> Installation<'_, 'p> {
         clock.lap("look up");
         let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
         let below_other_tops: Vec<_> = self.plan.below_other_tops(graph, is_workspace).collect();
+        let site = self.site;
         self.deliver(&parcels, || {
-            aside.take(directory, &project.workspaces)?;
-            clear_packages(directory, below_other_tops.into_iter())
+            aside.take(&site, directory, &project.workspaces)?;
+            remove_packages(&site, below_other_tops.into_iter())
         })?;
         clock.lap("install");
-        make_links(directory, &self.plan.links)?;
-        self.summary.bins = make_bins(directory, graph, &self.plan.bins, request.umask)?;
+        make_links(&site, &self.plan.links)?;
+        self.summary.bins = make_bins(&site, directory, graph, &self.plan.bins)?;
         clock.lap("link");
         Ok(())
     }
@@ -180,10 +182,8 @@ impl<'p> Installation<'_, 'p> {
             summary.warnings.push(format!("left out an optional package: {error:?}"));
             nodes.extend(parcels[index].targets.iter().map(|target| target.node));
         }
-        for path in self.plan.leave_out(self.graph, &nodes) {
-            remove(&self.request.directory.join(path.as_str()))?;
-        }
-        Ok(())
+        let left_out = self.plan.leave_out(self.graph, &nodes);
+        remove_packages(&self.site, left_out.into_iter())
     }
 
     /// Written last: who reads it finds all that it names. Where nothing was to be installed, there

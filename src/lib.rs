@@ -35,6 +35,7 @@ pub mod progress;
 pub mod project;
 pub mod registry;
 pub mod report;
+pub mod site;
 pub mod specifier;
 pub mod tls;
 pub mod workspaces;

@@ -13,6 +13,7 @@ use crate::cache::{Cache, FileEntry, Index};
 use crate::error::{Code, Error, Result};
 use crate::graph::NodeId;
 use crate::integrity::CacheKey;
+use crate::site::push;
 
 /// One place of one package.
 #[derive(Debug)]
@@ -56,31 +57,37 @@ const INNER_DIRECTORY_MODE: u32 = 0o755;
 /// A command larger than this is no script with a `#!` line to mend.
 const SCRIPT_BYTES_MAX: u64 = 64 << 20;
 
-/// Pushes all operations that place the package; the caller finishes the queue.
-pub fn place(
+/// Pushes the package's directories; the caller finishes the queue.
+pub fn make_directories(
+    queue: &mut FileQueue,
+    index: &Index,
+    target: &Target<'_>,
+) -> Result<Placed> {
+    let mut placed = Placed { packages: 1, ..Placed::default() };
+    let at = At::new(Base::Project, target.path).ok_or_else(|| has_nul(target))?;
+    push(queue, Operation::MakeDirectory { at, mode: PACKAGE_DIRECTORY_MODE })?;
+    let mut at = Prefixed::new(Base::Project, target.path);
+    for directory in index.directories().filter(|path| !is_skipped(path, index, target)) {
+        let at = at.join(directory);
+        push(queue, Operation::MakeDirectory { at, mode: INNER_DIRECTORY_MODE })?;
+        placed.directories += 1;
+    }
+    Ok(placed)
+}
+
+/// Pushes the package's files, whose directories were pushed before; the caller finishes the
+/// queue.
+pub fn place_files(
     queue: &mut FileQueue,
     key: &CacheKey,
     index: &Index,
     target: &Target<'_>,
     umask: u32,
 ) -> Result<Placed> {
-    let mut placed = Placed { packages: 1, ..Placed::default() };
+    let mut placed = Placed::default();
     let mut source = Prefixed::new(Base::Cache, &Cache::package_path(key));
     let mut at = Prefixed::new(Base::Project, target.path);
-    push(
-        queue,
-        Operation::MakeDirectory {
-            at: At::new(Base::Project, target.path).ok_or_else(|| has_nul(target))?,
-            mode: PACKAGE_DIRECTORY_MODE,
-        },
-    )?;
-    let is_skipped = |path: &CStr| index.has_node_modules() && is_in_nested(path, target);
-    for directory in index.directories().filter(|path| !is_skipped(path)) {
-        let at = at.join(directory);
-        push(queue, Operation::MakeDirectory { at, mode: INNER_DIRECTORY_MODE })?;
-        placed.directories += 1;
-    }
-    for file in index.files().filter(|file| !is_skipped(file.path)) {
+    for file in index.files().filter(|file| !is_skipped(file.path, index, target)) {
         let source = source.join_number(file.number);
         let at = at.join(file.path);
         let operation = match demand(&file, target, index, umask) {
@@ -153,16 +160,13 @@ pub fn mend_first_line(bytes: &mut Vec<u8>) -> bool {
 }
 
 /// Whether another package has its own place here, so that what the tarball brings is not wanted.
-fn is_in_nested(path: &CStr, target: &Target<'_>) -> bool {
-    target.nested.iter().any(|nested| {
+fn is_skipped(path: &CStr, index: &Index, target: &Target<'_>) -> bool {
+    let is_in = |nested: &&str| {
         path.to_bytes()
             .strip_prefix(nested.as_bytes())
             .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-    })
-}
-
-fn push(queue: &mut FileQueue, operation: Operation) -> Result<()> {
-    queue.push(operation).map_err(|failure| queue.bases().error(*failure))
+    };
+    index.has_node_modules() && target.nested.iter().any(is_in)
 }
 
 fn has_nul(target: &Target<'_>) -> Error {

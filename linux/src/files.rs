@@ -26,6 +26,7 @@ mod breakdown;
 mod entries;
 mod flight;
 
+use entries::Meaning;
 use flight::{Flight, State, Why};
 
 /// How a [`FileRing`] is made.
@@ -60,6 +61,8 @@ pub struct FileRing<T> {
     queued: u64,
     /// Files whose close is queued, each with its entry's number: the kernel's when it takes that.
     closing: Vec<(u64, File)>,
+    /// Whether the kernel refuses to close descriptors on the ring.
+    is_close_refused: bool,
     /// Of the ring itself: nothing is submitted any more.
     breakdown: Option<i32>,
 }
@@ -98,6 +101,7 @@ impl<T> FileRing<T> {
             awaited: 0,
             queued: 0,
             closing: Vec::new(),
+            is_close_refused: false,
             breakdown: None,
         })
     }
@@ -253,8 +257,9 @@ impl<T> FileRing<T> {
 
     fn take_completions(&mut self) {
         while let Some(completion) = self.ring.completion() {
-            if let Some((id, step)) = entries::meaning(completion.user_data) {
-                self.take(id, step, completion.result);
+            match entries::meaning(completion.user_data) {
+                Meaning::Part(id, step) => self.take(id, step, completion.result),
+                Meaning::Close(fd) => self.take_close(fd, completion.result),
             }
         }
     }

@@ -31,7 +31,7 @@ impl RingQueue {
         match *self {}
     }
 
-    pub fn finish(&mut self, _tally: &mut Tally) -> Result<(), Box<Failure>> {
+    pub fn finish(&mut self, _last: Class, _tally: &mut Tally) -> Result<(), Box<Failure>> {
         match *self {}
     }
 

@@ -3,19 +3,26 @@
 //! What fails on the ring is done anew by a plain call, whose outcome counts. That is where
 //! directories that are there already, parents that are missing and filesystems that cannot link
 //! are dealt with, once for both engines; and where the kernel refuses an opcode, its class goes on
-//! by plain calls.
+//! by plain calls, as does everything where the ring itself fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::CString;
 use std::io;
 
-use ringstall_linux::{FileOperation, FileOptions, FileRing, Fill};
+use ringstall_linux::{FileOperation, FileOptions, FileRing, Step};
 use rustix::io::Errno;
 use rustix::process::Resource;
 
 use super::engines::{Class, Tally};
-use super::place::{Placement, PlacementMode};
 use super::queue::Failure;
-use super::{At, Base, Bases, Operation, threads};
+use super::{At, Base, Bases, Operation, parent, threads};
+
+mod removal;
+#[cfg(test)]
+mod tests;
+mod translation;
+
+use translation::{Tag, from_ring, to_ring};
 
 /// One worker's ring.
 #[derive(Debug)]
@@ -23,27 +30,20 @@ pub struct RingQueue {
     bases: Bases,
     ring: FileRing<Tag>,
     /// Directories that are not made yet, by how deep they lie: a directory needs its parent.
-    directories: BTreeMap<usize, Vec<Operation>>,
-    /// What was pushed after them and may lie in them.
-    waiting: Vec<(Operation, Class)>,
-    waiting_directories: usize,
+    new: BTreeMap<usize, Vec<Operation>>,
+    /// Those in the project among them, and their parents.
+    new_paths: HashSet<CString>,
+    /// Directories that are removed when they are empty, by how deep they lie.
+    old: BTreeMap<usize, Vec<At>>,
     refused: [bool; Class::ALL.len()],
     refusal: Option<String>,
-}
-
-/// What an operation on the ring needs to be done anew.
-#[derive(Debug)]
-struct Tag {
-    class: Class,
-    /// Of a file that is placed.
-    placing: Option<(Placement, u32)>,
 }
 
 /// Fewer than thousands in flight let the kernel's workers fall asleep between them, and each
 /// awakening is a switch; more gained nothing (docs/experiments.md).
 const IN_FLIGHT_MAX: u32 = 8192;
-/// Operations that wait for directories, so that a level of them is a large batch.
-const WAITING_MAX: usize = 16_384;
+/// Directories that wait to be made; a whole tree's are rarely more.
+const NEW_MAX: usize = 65_536;
 const WRITES_MAX: u64 = 4096;
 /// Each has two file descriptors.
 const DUPLICATES_MAX: u64 = 256;
@@ -70,9 +70,9 @@ impl RingQueue {
         Ok(Self {
             bases: bases.clone(),
             ring: FileRing::new(options, directories.into())?,
-            directories: BTreeMap::new(),
-            waiting: Vec::new(),
-            waiting_directories: 0,
+            new: BTreeMap::new(),
+            new_paths: HashSet::new(),
+            old: BTreeMap::new(),
             refused: [false; Class::ALL.len()],
             refusal: None,
         })
@@ -94,53 +94,67 @@ impl RingQueue {
         class: Class,
         tally: &mut Tally,
     ) -> Result<(), Box<Failure>> {
-        if let Operation::MakeDirectory { at, .. } = &operation {
-            let depth = at.path.to_bytes().split(|byte| *byte == b'/').count();
-            self.directories.entry(depth).or_default().push(operation);
-            self.waiting_directories += 1;
-        } else if self.waiting_directories > 0 {
-            self.waiting.push((operation, class));
-        } else {
-            return self.start(operation, class, tally);
+        match operation {
+            Operation::MakeDirectory { at, mode } => self.push_directory(at, mode, tally),
+            Operation::Remove { at } => self.push_removal(at, tally),
+            operation => {
+                self.finish_directories(tally)?;
+                let (operation, tag) = to_ring(operation, class);
+                self.start(operation, tag, tally)
+            }
         }
-        if self.waiting.len() + self.waiting_directories < WAITING_MAX {
-            return Ok(());
-        }
-        self.finish_directories(tally)
     }
 
-    /// Makes the directories that are waiting, level by level, and starts what waited for them.
+    /// Parents that nobody asked for (scopes and `node_modules`) are made with their level, rather
+    /// than one by one when each of their directories has failed.
+    fn push_directory(&mut self, at: At, mode: u32, tally: &mut Tally) -> Result<(), Box<Failure>> {
+        let mut next = Some((at, mode));
+        while let Some((at, mode)) = next {
+            if at.base == Base::Project && !self.new_paths.insert(at.path.clone()) {
+                break;
+            }
+            next = (at.base == Base::Project)
+                .then(|| parent(&at.path))
+                .flatten()
+                .map(|path| (At { base: at.base, path }, threads::PARENT_MODE));
+            let level = self.new.entry(depth(&at)).or_default();
+            level.push(Operation::MakeDirectory { at, mode });
+        }
+        if self.new_paths.len() < NEW_MAX { Ok(()) } else { self.finish_directories(tally) }
+    }
+
+    /// Makes the directories that are waiting, level by level.
     pub fn finish_directories(&mut self, tally: &mut Tally) -> Result<(), Box<Failure>> {
-        if self.waiting_directories == 0 {
+        if self.new.is_empty() {
             return Ok(());
         }
-        self.waiting_directories = 0;
-        for (_, level) in std::mem::take(&mut self.directories) {
+        self.new_paths.clear();
+        for (_, level) in std::mem::take(&mut self.new) {
             for directory in level {
-                self.start(directory, Class::MakeDirectory, tally)?;
+                let (operation, tag) = to_ring(directory, Class::MakeDirectory);
+                self.start(operation, tag, tally)?;
             }
             self.drain(Class::MakeDirectory, tally)?;
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting.into_iter().try_for_each(|(operation, class)| self.start(operation, class, tally))
+        Ok(())
     }
 
-    pub fn finish(&mut self, tally: &mut Tally) -> Result<(), Box<Failure>> {
-        // The wait for all is counted with what it waits for most.
-        let class = self.waiting.last().map_or(Class::MakeDirectory, |(_, class)| *class);
+    /// `class` is that of what was pushed last, which the wait for all is counted with.
+    pub fn finish(&mut self, class: Class, tally: &mut Tally) -> Result<(), Box<Failure>> {
         self.finish_directories(tally)?;
-        self.drain(class, tally)
+        self.drain(class, tally)?;
+        self.finish_removals(tally)
     }
 
-    /// Hands an operation to the kernel, whose directory is there.
+    /// Hands an operation to the kernel. What it needs is there.
     fn start(
         &mut self,
-        operation: Operation,
-        class: Class,
+        operation: FileOperation,
+        tag: Tag,
         tally: &mut Tally,
     ) -> Result<(), Box<Failure>> {
+        let class = tag.class;
         tally.of_mut(class).on_ring += 1;
-        let (operation, tag) = to_ring(operation, class);
         let pushed = self.ring.push(operation, tag);
         self.count(class, tally);
         pushed.map_err(failed_ring)?;
@@ -168,17 +182,30 @@ impl RingQueue {
     fn redo_failed(&mut self, tally: &mut Tally) -> Result<(), Box<Failure>> {
         while let Some(failed) = self.ring.take_failure() {
             let class = failed.tag.class;
+            // Between the files of a duplicate is a plain call, whose failure is not the ring's.
+            let may_be_refused = failed.step != Step::Fill && is_refusal(&failed.error);
             let operation = from_ring(failed.operation, failed.tag);
-            threads::carry_out(&self.bases, &operation)
-                .map_err(|source| Box::new(Failure { operation: Some(operation), source }))?;
+            threads::carry_out(&self.bases, &operation).map_err(|source| {
+                Box::new(Failure { operation: Some(operation.clone()), source })
+            })?;
             tally.of_mut(class).plain += 1;
-            if is_refusal(&failed.error) && !self.is_refused(class) {
+            // A file that is now placed in another way was refused by its filesystem.
+            if may_be_refused && operation.class() == class && !self.is_refused(class) {
                 self.refused[class as usize] = true;
                 self.refusal.get_or_insert(format!("the ring refuses {class}: {}", failed.error));
             }
         }
+        if let Some(error) = self.ring.breakdown() {
+            self.refused = [true; Class::ALL.len()];
+            self.refusal.get_or_insert(format!("the ring has failed: {error}"));
+        }
         Ok(())
     }
+}
+
+/// How many components a path has.
+fn depth(at: &At) -> usize {
+    at.path.to_bytes().split(|byte| *byte == b'/').count()
 }
 
 /// An error that an opcode gets from a sandbox or a kernel that does not know it, and a plain call
@@ -199,61 +226,4 @@ fn is_refusal(error: &io::Error) -> bool {
 
 fn failed_ring(source: io::Error) -> Failure {
     Failure { operation: None, source }
-}
-
-fn to_ring(operation: Operation, class: Class) -> (FileOperation, Tag) {
-    let at = |at: At| ringstall_linux::At { directory: at.base as usize, path: at.path };
-    let mut placing = None;
-    let operation = match operation {
-        Operation::MakeDirectory { at: path, mode } => {
-            FileOperation::MakeDirectory { at: at(path), mode }
-        }
-        Operation::WriteFile { at: path, mode, bytes } => {
-            FileOperation::WriteFile { at: at(path), mode, bytes }
-        }
-        Operation::PlaceFile { source, target, mode, placement } => {
-            let how = placement.mode();
-            placing = Some((placement, mode));
-            let (source, target) = (at(source), at(target));
-            match how {
-                PlacementMode::HardLink => FileOperation::Link { source, target },
-                PlacementMode::Clone => {
-                    FileOperation::Duplicate { source, target, mode, fill: Fill::Clone }
-                }
-                PlacementMode::Copy => {
-                    FileOperation::Duplicate { source, target, mode, fill: Fill::Copy }
-                }
-            }
-        }
-        Operation::MakeSymlink { target, at: path } => {
-            FileOperation::Symlink { target, at: at(path) }
-        }
-        Operation::Rename { from, to } => FileOperation::Rename { from: at(from), to: at(to) },
-    };
-    (operation, Tag { class, placing })
-}
-
-fn from_ring(operation: FileOperation, tag: Tag) -> Operation {
-    let at = |at: ringstall_linux::At| {
-        let base = if at.directory == Base::Cache as usize { Base::Cache } else { Base::Project };
-        At { base, path: at.path }
-    };
-    match operation {
-        FileOperation::MakeDirectory { at: path, mode } => {
-            Operation::MakeDirectory { at: at(path), mode }
-        }
-        FileOperation::WriteFile { at: path, mode, bytes } => {
-            Operation::WriteFile { at: at(path), mode, bytes }
-        }
-        FileOperation::Link { source, target }
-        | FileOperation::Duplicate { source, target, .. } => {
-            let (placement, mode) = tag.placing.unwrap_or_default();
-            Operation::PlaceFile { source: at(source), target: at(target), mode, placement }
-        }
-        FileOperation::Symlink { target, at: path } => {
-            Operation::MakeSymlink { target, at: at(path) }
-        }
-        FileOperation::Rename { from, to } => Operation::Rename { from: at(from), to: at(to) },
-        FileOperation::RemoveFile { .. } | FileOperation::RemoveDirectory { .. } => unreachable!(),
-    }
 }

@@ -1,5 +1,6 @@
 //! The engine of plain system calls.
 
+use std::ffi::CStr;
 use std::io;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -7,6 +8,9 @@ use rustix::io::Errno;
 
 use super::place::place_file;
 use super::{At, Bases, Operation, parent};
+
+/// Parents that are missing are `node_modules`, scopes and packages: npm makes those with 0777.
+pub(super) const PARENT_MODE: u32 = 0o777;
 
 /// Carries out an operation at once.
 pub(super) fn carry_out(bases: &Bases, operation: &Operation) -> io::Result<()> {
@@ -16,12 +20,11 @@ pub(super) fn carry_out(bases: &Bases, operation: &Operation) -> io::Result<()> 
         Operation::PlaceFile { source, target, mode, placement } => {
             place_file(bases, source, target, *mode, placement)
         }
-        Operation::MakeSymlink { target, at } => {
-            Ok(rustix::fs::symlinkat(target, bases.fd(at.base), &at.path)?)
-        }
+        Operation::MakeSymlink { target, at } => make_symlink(bases, target, at),
         Operation::Rename { from, to } => {
             Ok(rustix::fs::renameat(bases.fd(from.base), &from.path, bases.fd(to.base), &to.path)?)
         }
+        Operation::Remove { at } => remove(bases, at),
     }
 }
 
@@ -37,12 +40,44 @@ fn make_directory(bases: &Bases, at: &At, mode: u32) -> io::Result<()> {
             if is_directory { Ok(()) } else { Err(Errno::NOTDIR.into()) }
         }
         Err(Errno::NOENT) => {
-            let Some(path) = parent(&at.path) else { return Err(Errno::NOENT.into()) };
-            // Parents are node_modules, scopes and packages: npm makes those with 0777.
-            make_directory(bases, &At { base: at.base, path }, 0o777)?;
+            make_parent(bases, at)?;
             make_directory(bases, at, mode)
         }
         Err(errno) => Err(errno.into()),
+    }
+}
+
+fn make_parent(bases: &Bases, at: &At) -> io::Result<()> {
+    let Some(path) = parent(&at.path) else { return Err(Errno::NOENT.into()) };
+    make_directory(bases, &At { base: at.base, path }, PARENT_MODE)
+}
+
+fn make_symlink(bases: &Bases, target: &CStr, at: &At) -> io::Result<()> {
+    let make = || rustix::fs::symlinkat(target, bases.fd(at.base), &at.path);
+    match make() {
+        Err(Errno::EXIST) => remove(bases, at)?,
+        Err(Errno::NOENT) => make_parent(bases, at)?,
+        outcome => return Ok(outcome?),
+    }
+    Ok(make()?)
+}
+
+fn remove(bases: &Bases, at: &At) -> io::Result<()> {
+    let base = bases.fd(at.base);
+    let removed = match rustix::fs::unlinkat(base, &at.path, AtFlags::empty()) {
+        // POSIX has EPERM for what Linux answers with EISDIR.
+        Err(errno @ (Errno::ISDIR | Errno::PERM)) => {
+            let stat = rustix::fs::statat(base, &at.path, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => std::fs::remove_dir_all(bases.path(at)),
+                _ => Err(errno.into()),
+            }
+        }
+        removed => removed.map_err(io::Error::from),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

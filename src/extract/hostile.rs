@@ -114,9 +114,13 @@ fn unpack_one(body: Body, limits: Limits) -> Result<(Tree, Warnings), String> {
     let mut extractor = Extractor { limits, ..Extractor::new() };
     let identity = Identity::Address("test");
     let result = extractor.extract(body, identity, &mut fixture.queue, &fixture.cache);
+    let result = result.map(|unpacked| {
+        let warnings = unpacked.warnings.clone();
+        (unpacked.publish(fixture.queue.bases(), &fixture.cache).unwrap(), warnings)
+    });
     assert_nothing_is_left(&fixture);
     match result {
-        Ok(extracted) => Ok((read_package(&fixture, &extracted), extracted.warnings)),
+        Ok((extracted, warnings)) => Ok((read_package(&fixture, &extracted), warnings)),
         Err(error) => {
             assert_eq!(error.code(), Code::Tarball, "{error:?}");
             let shelves = fixture.cache.directory().join("packages");
@@ -425,6 +429,7 @@ fn targets_of_bins_are_executable_wherever_package_json_stands() {
             let mut fixture = fixture();
             let extracted = Extractor::new()
                 .extract(body, Identity::Address("a"), &mut fixture.queue, &fixture.cache)
+                .and_then(|unpacked| unpacked.publish(fixture.queue.bases(), &fixture.cache))
                 .unwrap();
             read_package(&fixture, &extracted);
             let index = &extracted.index;
@@ -478,7 +483,10 @@ fn extractors_that_publish_one_package_at_once_all_get_the_winner() {
         let mut extractor = Extractor::new();
         barrier.wait();
         let body = Body::Memory(body.clone());
-        extractor.extract(body, Identity::Address("a"), &mut queue, &fixture.cache).unwrap()
+        extractor
+            .extract(body, Identity::Address("a"), &mut queue, &fixture.cache)
+            .and_then(|unpacked| unpacked.publish(queue.bases(), &fixture.cache))
+            .unwrap()
     };
     let all: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(extract)).collect();

@@ -101,8 +101,13 @@ impl Inflater {
         if written != length || libdeflater::crc32(target) != sum {
             return None;
         }
-        self.lent = std::mem::take(&mut self.buffer).freeze();
-        Some(self.lent.slice(..length))
+        self.lent = std::mem::take(&mut self.buffer).freeze().slice(..length);
+        Some(self.lent.clone())
+    }
+
+    /// The size of the archive that is lent, if one is.
+    pub fn lent_bytes(&self) -> usize {
+        self.lent.len()
     }
 
     /// Takes the buffer back if no slice of it is left; if one is, the next package gets a new one.

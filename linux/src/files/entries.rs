@@ -3,7 +3,7 @@
 //! Entries hold pointers into the operations and directories that they are made from. Making one
 //! is safe; who queues it sees to it that they outlive its completion.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use io_uring::squeue::{Entry, Flags};
@@ -11,18 +11,26 @@ use io_uring::{opcode, types};
 
 use crate::operation::{At, FileOperation, Step};
 
+/// What a completion is of.
+pub(super) enum Meaning {
+    /// A part of an operation.
+    Part(usize, Step),
+    /// The close of a descriptor, which posts a completion only where it fails.
+    Close(RawFd),
+}
+
 const STEP_BITS: u32 = 3;
-/// Of an entry that concerns no operation.
-pub(super) const NOBODYS: u64 = u64::MAX;
+const CLOSE: u64 = 1 << 63;
 const CREATE: i32 = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
 
-/// The operation and its part that a completion is of.
-pub(super) fn meaning(user_data: u64) -> Option<(usize, Step)> {
-    if user_data == NOBODYS {
-        return None;
+/// What is told by the number that an entry was given.
+pub(super) fn meaning(user_data: u64) -> Meaning {
+    // Both numbers come from where they are put together here, so neither is too large.
+    if user_data & CLOSE != 0 {
+        return Meaning::Close(RawFd::try_from(user_data & !CLOSE).unwrap_or(-1));
     }
     let step = Step::from_bits(user_data & ((1 << STEP_BITS) - 1));
-    usize::try_from(user_data >> STEP_BITS).ok().map(|id| (id, step))
+    Meaning::Part(usize::try_from(user_data >> STEP_BITS).unwrap_or(usize::MAX), step)
 }
 
 fn user_data(id: usize, step: Step) -> u64 {
@@ -122,5 +130,7 @@ pub(super) fn close_slot(id: usize, slot: u32) -> Entry {
 /// Closes a descriptor of the process; nobody waits for it.
 pub(super) fn close(fd: &impl AsRawFd) -> Entry {
     let close = opcode::Close::new(types::Fd(fd.as_raw_fd())).build();
-    close.flags(Flags::SKIP_SUCCESS).user_data(NOBODYS)
+    // A descriptor is no negative number.
+    let number = u64::try_from(fd.as_raw_fd()).unwrap_or(0);
+    close.flags(Flags::SKIP_SUCCESS).user_data(CLOSE | number)
 }

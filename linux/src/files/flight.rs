@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use rustix::fs::AtFlags;
 
@@ -139,7 +139,7 @@ impl<T> FileRing<T> {
 
     /// Closes a file with the next submission, and waits for nothing.
     fn close(&mut self, file: File) {
-        if self.breakdown.is_some() {
+        if self.breakdown.is_some() || self.is_close_refused {
             return;
         }
         let close = entries::close(&file);
@@ -151,6 +151,16 @@ impl<T> FileRing<T> {
                 self.queued += 1;
             }
             Err(error) => self.break_down(&error),
+        }
+    }
+
+    /// A close on the ring has failed. close(2) frees the descriptor even where it fails; only an
+    /// entry that was refused has not been carried out.
+    pub(super) fn take_close(&mut self, fd: RawFd, result: i32) {
+        if matches!(-result, libc::EACCES | libc::EPERM | libc::EINVAL | libc::EOPNOTSUPP) {
+            self.is_close_refused = true;
+            // SAFETY: the kernel has given it back, unclosed, and nobody else knows of it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
         }
     }
 

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use io_uring::{opcode, types};
 use rustix::fs::{Mode, OFlags};
 
-use super::entries::NOBODYS;
 use super::*;
 use crate::operation::{At, Fill};
 
@@ -155,7 +154,7 @@ fn a_short_write_is_finished() {
     let id = fixture.ring.flights.insert(flight);
     fixture.ring.free_slots.retain(|slot| *slot != 0);
     // SAFETY: the path lives until the completion is seen, which is before the end of this test.
-    unsafe { fixture.ring.ring.push(&[open.user_data(NOBODYS)]) }.unwrap();
+    unsafe { fixture.ring.ring.push(&[open.user_data(0)]) }.unwrap();
     fixture.ring.ring.wait(&Wait { completions: 1, ..Wait::default() }).unwrap();
     assert_eq!(fixture.ring.ring.completion().map(|done| done.result), Some(0));
     fs::write(fixture.path("f"), &bytes[..1000]).unwrap();
@@ -201,6 +200,29 @@ fn duplicates_fail_alike_and_close_what_they_opened() {
     assert!(count_open() < before + 60);
     assert!(!fixture.path("x").exists());
     assert_eq!(fs::read(fixture.path("c29")).unwrap(), b"a");
+}
+
+#[test]
+fn where_closes_are_refused_descriptors_are_closed_all_the_same() {
+    let allowed = (0..60).filter(|code| *code != opcode::Close::CODE).collect();
+    let options = FileOptions { opcodes_allowed: Some(allowed), ..OPTIONS };
+    let mut fixture = fixture(&options);
+    fs::write(fixture.path("a"), "a").unwrap();
+    let duplicate = |number| FileOperation::Duplicate {
+        source: at("a"),
+        target: at(&format!("c{number}")),
+        mode: 0o644,
+        fill: Fill::Copy,
+    };
+    assert_eq!(fixture.run((0..200).map(duplicate).collect()), []);
+    let ours =
+        |path: &Path| fs::read_link(path).is_ok_and(|to| to.starts_with(fixture.temp.path()));
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+    let left = descriptors.filter(|entry| {
+        let path = entry.as_ref().unwrap().path();
+        ours(&path) && fs::metadata(&path).is_ok_and(|found| found.is_file())
+    });
+    assert_eq!(left.count(), 0);
 }
 
 #[test]

@@ -1,0 +1,114 @@
+//! What an installation works with: the two open directories, the engines, the cache, the workers.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::ThreadPool;
+
+use crate::backend::{Base, Bases, Class, Engine, FileEngines, FileQueue, Operation};
+use crate::cache::Cache;
+use crate::error::{Error, Result};
+
+/// The same for all of an installation.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'s> {
+    pub bases: &'s Bases,
+    pub engines: &'s FileEngines,
+    pub cache: &'s Cache,
+    pub pool: &'s ThreadPool,
+}
+
+impl Site<'_> {
+    /// A queue for one of `sharers` threads that have one at the same time.
+    pub fn queue(&self, sharers: usize) -> FileQueue {
+        FileQueue::new(self.bases.clone(), self.engines.clone(), sharers)
+    }
+
+    /// Carries out a few operations.
+    pub fn carry_out(&self, operations: impl Iterator<Item = Operation>) -> Result<()> {
+        let mut queue = self.queue(1);
+        let mut pushed = operations.map(|operation| push(&mut queue, operation));
+        let pushed = pushed.try_for_each(|pushed| pushed);
+        let finished = finish(&mut queue);
+        pushed.and(finished)
+    }
+
+    /// How work of a class is shared out: to how many workers, and in pieces of how many of
+    /// `count` items. Plain calls are made by all workers, in small pieces for an even end. What
+    /// the kernel carries out is handed to it in as few pieces as there are submitters.
+    pub fn shares(&self, class: Class, count: usize, at_once: usize) -> (usize, usize) {
+        let workers = self.pool.current_num_threads();
+        let submitters = self.engines.submitters(class, Base::Project, workers);
+        match self.engines.engine(class, Base::Project) {
+            Engine::Threads => (submitters, at_once),
+            Engine::Ring => (submitters, count.div_ceil(submitters).max(1)),
+        }
+    }
+
+    /// Carries out many operations of a class in the project, shared out to the workers.
+    pub fn share_out(&self, class: Class, operations: &[Operation]) -> Result<()> {
+        let (submitters, at_once) = self.shares(class, operations.len(), 1);
+        let next = AtomicUsize::new(0);
+        let is_stopped = AtomicBool::new(false);
+        let first_error = Mutex::new(None);
+        self.pool.broadcast(|worker| {
+            if worker.index() >= submitters {
+                return;
+            }
+            let mut pieces = std::iter::from_fn(|| {
+                let start = next.fetch_add(at_once, Ordering::Relaxed);
+                let piece = operations.get(start..operations.len().min(start + at_once));
+                piece.filter(|_| !is_stopped.load(Ordering::Relaxed))
+            });
+            let mut queue = self.queue(submitters);
+            let mut pushed =
+                pieces.by_ref().flatten().map(|operation| push(&mut queue, operation.clone()));
+            let pushed = pushed.try_for_each(|pushed| pushed);
+            let finished = finish(&mut queue);
+            if let Err(error) = pushed.and(finished) {
+                is_stopped.store(true, Ordering::Relaxed);
+                let mut first = first_error.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert(error);
+            }
+        });
+        let first_error: Option<Error> =
+            first_error.into_inner().unwrap_or_else(PoisonError::into_inner);
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+/// The queue's failure as an error that names the path.
+pub fn push(queue: &mut FileQueue, operation: Operation) -> Result<()> {
+    queue.push(operation).map_err(|failure| queue.bases().error(*failure))
+}
+
+/// Waits for all that was pushed.
+pub fn finish(queue: &mut FileQueue) -> Result<()> {
+    queue.finish().map_err(|failure| queue.bases().error(*failure))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use super::Site;
+    use crate::backend::{Bases, engines_to_test};
+    use crate::cache::Cache;
+
+    /// Runs a test once on each file engine, each time in a new folder.
+    pub(crate) fn on_each_engine(test: impl Fn(&Site<'_>, &Path)) {
+        let count = {
+            let folder = tempfile::tempdir().unwrap();
+            engines_to_test(&Bases::open(folder.path(), folder.path()).unwrap()).len()
+        };
+        for number in 0..count {
+            let (project, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let cache = Cache::open(&root.path().join("cache"), 0o022).unwrap();
+            let bases = Bases::open(cache.directory(), project.path()).unwrap();
+            let engines = engines_to_test(&bases).swap_remove(number);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+            let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool };
+            test(&site, project.path());
+        }
+    }
+}
