@@ -84,9 +84,9 @@ pub enum Operation {
     /// Makes a symbolic link, in the place of whatever is there, and directories above it that are
     /// missing.
     MakeSymlink { target: CString, at: At },
-    /// Gives a directory or file another name; fails where that is taken by a directory that is
-    /// not empty.
-    Rename { from: At, to: At },
+    /// Gives a directory or file that is not wanted another name, under which it is removed later.
+    /// One that cannot be moved is removed at once: a directory of an overlay's lower layer.
+    MoveAside { from: At, to: At },
     /// Removes a file, a link or a whole directory; what has gone already is no failure. Links are
     /// not followed.
     Remove { at: At },
@@ -145,7 +145,7 @@ impl Bases {
             Operation::MakeDirectory { at, .. } => ("make directory", at),
             Operation::WriteFile { at, .. } => ("write", at),
             Operation::MakeSymlink { at, .. } => ("make symbolic link", at),
-            Operation::Rename { from, .. } => ("move aside", from),
+            Operation::MoveAside { from, .. } => ("move aside", from),
             Operation::Remove { at } => ("remove", at),
             Operation::PlaceFile { source: from, target, .. } => {
                 let doing = format!("place `{}` at", self.path(from).display());

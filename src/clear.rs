@@ -64,7 +64,7 @@ impl Aside {
         let aside = folder.join(make_aside(&project.join(folder))?);
         self.0.push(aside.clone());
         moves.extend(names.iter().filter_map(|name| {
-            Some(Operation::Rename { from: at(&folder.join(name))?, to: at(&aside.join(name))? })
+            Some(Operation::MoveAside { from: at(&folder.join(name))?, to: at(&aside.join(name))? })
         }));
         Ok(())
     }

@@ -116,7 +116,7 @@ impl Operation {
             Self::WriteFile { .. } => Class::WriteFile,
             Self::PlaceFile { placement, .. } => placement.mode().into(),
             Self::MakeSymlink { .. } => Class::MakeSymlink,
-            Self::Rename { .. } => Class::Rename,
+            Self::MoveAside { .. } => Class::Rename,
             Self::Remove { .. } => Class::Remove,
         }
     }
@@ -128,7 +128,7 @@ impl Operation {
             | Self::WriteFile { at, .. }
             | Self::PlaceFile { target: at, .. }
             | Self::MakeSymlink { at, .. }
-            | Self::Rename { to: at, .. }
+            | Self::MoveAside { to: at, .. }
             | Self::Remove { at } => at.base,
         }
     }

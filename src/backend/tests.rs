@@ -298,14 +298,14 @@ fn a_symbolic_link_replaces_what_is_there_and_makes_its_parents() {
 }
 
 #[test]
-fn a_rename_moves_and_never_over_a_directory_that_is_not_empty() {
+fn what_is_moved_aside_never_goes_over_a_directory_that_is_not_empty() {
     on_each_engine(|fixture| {
         fixture.run(vec![make("from/sub", 0o755), make("full/sub", 0o755), make("empty", 0o755)]);
-        let rename = |to| Operation::Rename { from: project("from"), to: project(to) };
-        let errno = fixture.errno(rename("full"));
+        let move_to = |to| Operation::MoveAside { from: project("from"), to: project(to) };
+        let errno = fixture.errno(move_to("full"));
         assert!([Errno::NOTEMPTY, Errno::EXIST].contains(&errno), "{errno}");
-        assert_eq!(fixture.errno(rename("no/such")), Errno::NOENT);
-        fixture.run(vec![rename("empty")]);
+        assert_eq!(fixture.errno(move_to("no/such")), Errno::NOENT);
+        fixture.run(vec![move_to("empty")]);
         assert!(fixture.path(&project("empty/sub")).is_dir());
         assert!(!fixture.path(&project("from")).exists());
     });

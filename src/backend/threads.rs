@@ -21,9 +21,7 @@ pub(super) fn carry_out(bases: &Bases, operation: &Operation) -> io::Result<()> 
             place_file(bases, source, target, *mode, placement)
         }
         Operation::MakeSymlink { target, at } => make_symlink(bases, target, at),
-        Operation::Rename { from, to } => {
-            Ok(rustix::fs::renameat(bases.fd(from.base), &from.path, bases.fd(to.base), &to.path)?)
-        }
+        Operation::MoveAside { from, to } => move_aside(bases, from, to),
         Operation::Remove { at } => remove(bases, at),
     }
 }
@@ -60,6 +58,13 @@ fn make_symlink(bases: &Bases, target: &CStr, at: &At) -> io::Result<()> {
         outcome => return Ok(outcome?),
     }
     Ok(make()?)
+}
+
+fn move_aside(bases: &Bases, from: &At, to: &At) -> io::Result<()> {
+    match rustix::fs::renameat(bases.fd(from.base), &from.path, bases.fd(to.base), &to.path) {
+        Err(Errno::XDEV) => remove(bases, from),
+        outcome => Ok(outcome?),
+    }
 }
 
 fn remove(bases: &Bases, at: &At) -> io::Result<()> {

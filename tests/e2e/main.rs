@@ -14,6 +14,7 @@ mod cache;
 mod emptying;
 mod extract;
 mod fetch;
+mod filesystems;
 mod hidden_lock;
 mod hostile_lock;
 mod hostile_tarball;

@@ -50,7 +50,7 @@ fn steps() -> Vec<Vec<Operation>> {
         vec![make("a"), make("a/b"), make("a/b/c"), make("d")],
         second,
         vec![
-            Operation::Rename { from: at("d"), to: at("renamed") },
+            Operation::MoveAside { from: at("d"), to: at("renamed") },
             Operation::Remove { at: at("a/b/f0") },
             Operation::Remove { at: at("a/b/c") },
         ],
@@ -128,10 +128,10 @@ fn an_operation_that_plain_calls_refuse_as_well_is_an_error_and_no_refusal() {
     let temp = tempfile::tempdir().unwrap();
     let Ok(mut ring) = RingQueue::new(&bases(temp.path()), 1) else { return };
     let mut tally = Tally::default();
-    let operation = Operation::Rename { from: at("none"), to: at("x") };
+    let operation = Operation::MoveAside { from: at("none"), to: at("x") };
     ring.push(operation, Class::Rename, &mut tally).unwrap();
     let failure = ring.finish(Class::Rename, &mut tally).unwrap_err();
-    assert!(matches!(failure.operation, Some(Operation::Rename { .. })));
+    assert!(matches!(failure.operation, Some(Operation::MoveAside { .. })));
     assert_eq!(failure.source.raw_os_error(), Some(rustix::io::Errno::NOENT.raw_os_error()));
     assert!(Class::ALL.into_iter().all(|class| !ring.is_refused(class)));
 }

@@ -51,7 +51,7 @@ pub(super) fn to_ring(operation: Operation, class: Class) -> (FileOperation, Tag
         Operation::MakeSymlink { target, at: path } => {
             FileOperation::Symlink { target, at: at(path) }
         }
-        Operation::Rename { from, to } => FileOperation::Rename { from: at(from), to: at(to) },
+        Operation::MoveAside { from, to } => FileOperation::Rename { from: at(from), to: at(to) },
         Operation::Remove { .. } => unreachable!("a removal is many operations"),
     };
     (operation, tag)
@@ -77,7 +77,7 @@ pub(super) fn from_ring(operation: FileOperation, tag: Tag) -> Operation {
         FileOperation::Symlink { target, at: path } => {
             Operation::MakeSymlink { target, at: at(path) }
         }
-        FileOperation::Rename { from, to } => Operation::Rename { from: at(from), to: at(to) },
+        FileOperation::Rename { from, to } => Operation::MoveAside { from: at(from), to: at(to) },
         FileOperation::RemoveFile { at: path } | FileOperation::RemoveDirectory { at: path } => {
             Operation::Remove { at: at(path) }
         }
