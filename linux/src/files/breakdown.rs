@@ -61,7 +61,7 @@ impl<T> FileRing<T> {
         }
     }
 
-    /// A part of an operation that is queued, or should have been, and that the kernel did not take.
+    /// A part of an operation that should have been submitted and that the kernel did not take.
     fn untaken_step(&self, id: usize, taken: u64) -> Option<Step> {
         let flight = self.flights.get(id)?;
         let is_untaken = flight.first_entry >= taken;

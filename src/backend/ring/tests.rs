@@ -1,4 +1,5 @@
-//! Opcodes that are refused: each operation ends as with plain calls, and its class goes on by them.
+//! Opcodes that are refused: each operation ends as with plain calls, and its class goes on by
+//! them.
 
 use std::collections::BTreeMap;
 use std::fs;
