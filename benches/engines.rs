@@ -3,7 +3,8 @@
 //!     cargo bench --bench engines -- [DIRECTORY] [FILES] [ROUNDS]
 //!
 //! Everything goes through the queue that an installation uses, and is shared out to workers as
-//! there. Engines are interleaved, each round in a new folder, which is removed by the last class.
+//! there. Engines are interleaved, each round in a new folder; what was made is removed after all
+//! rounds, as some filesystems are slow to hand out inodes that were freed a short while ago.
 //! Shown are the least and the median wall time and the median of voluntary and involuntary
 //! switches, those of the kernel's workers included. Without arguments it is a short trial in the
 //! folder for temporary files; numbers worth keeping take 100,000 files and 7 rounds.
@@ -40,13 +41,21 @@ fn main() {
     let (files, rounds) = (number(1, 1000), number(2, 3));
     // The scheduler's help is welcome and not needed.
     let _ = schedule_in_batches();
+    let mut engines = [(0, FileEngine::Threads), (1, FileEngine::Ring)];
     let mut results = Vec::new();
+    let mut made = Vec::new();
     for _ in 0..rounds {
-        for (column, engine) in [FileEngine::Threads, FileEngine::Ring].into_iter().enumerate() {
-            for (class, sample) in round(&directory, engine, files) {
-                results.push((class, column, sample));
+        for (column, engine) in engines {
+            let Some(round) = Round::start(&directory, engine, files) else { continue };
+            for class in ORDER {
+                results.push((class, column, round.measure(class)));
             }
+            made.push((column, round));
         }
+        engines.reverse();
+    }
+    for (column, round) in made {
+        results.push((Class::Remove, column, round.measure(Class::Remove)));
     }
     println!("{files} files a class in {}, {rounds} rounds", directory.display());
     println!("{:8} {:>32} {:>32}", "", "threads: ms, switches", "ring: ms, switches");
@@ -83,36 +92,44 @@ fn summary(samples: &[&Sample]) -> String {
     )
 }
 
-/// All classes once, one after another, in the order in which they need each other; `None` for
-/// one that the filesystem or the kernel refuses.
-fn round(directory: &Path, engine: FileEngine, files: usize) -> Vec<(Class, Option<Sample>)> {
-    let temp = tempfile::tempdir_in(directory).unwrap();
-    let [cache, project] = ["cache", "project"].map(|name| temp.path().join(name));
-    for folder in [&cache, &project] {
-        fs::create_dir(folder).unwrap();
-    }
-    let bases = Bases::open(&cache, &project).unwrap();
-    let Ok(engines) = FileEngines::new(engine, &bases) else { return Vec::new() };
-    let folders = files.div_ceil(FILES_A_FOLDER);
-    for folder in 0..folders {
-        fs::create_dir(cache.join(folder.to_string())).unwrap();
-        for kind in ["clone", "copy", "links"] {
-            fs::create_dir_all(project.join(format!("{kind}/{folder}"))).unwrap();
-        }
-    }
-    let mut results = Vec::new();
-    for class in ORDER {
-        let operations = match class {
-            Class::Remove => (0..folders).map(remove).collect(),
-            Class::MakeDirectory => (0..folders).flat_map(make).collect(),
-            class => (0..files).map(|number| operation(class, number)).collect::<Vec<_>>(),
-        };
-        results.push((class, measure(&bases, &engines, class, &operations)));
-    }
-    results
+/// All classes once on one engine, in a folder of its own.
+struct Round {
+    bases: Bases,
+    engines: FileEngines,
+    files: usize,
+    _folder: tempfile::TempDir,
 }
 
-const ORDER: [Class; 8] = [
+impl Round {
+    /// `None` where the engine cannot be had.
+    fn start(directory: &Path, engine: FileEngine, files: usize) -> Option<Self> {
+        let folder = tempfile::tempdir_in(directory).unwrap();
+        let [cache, project] = ["cache", "project"].map(|name| folder.path().join(name));
+        for number in 0..files.div_ceil(FILES_A_FOLDER) {
+            fs::create_dir_all(cache.join(number.to_string())).unwrap();
+            for kind in ["clone", "copy", "links"] {
+                fs::create_dir_all(project.join(format!("{kind}/{number}"))).unwrap();
+            }
+        }
+        let bases = Bases::open(&cache, &project).unwrap();
+        let engines = FileEngines::new(engine, &bases).ok()?;
+        Some(Self { bases, engines, files, _folder: folder })
+    }
+
+    /// `None` where the filesystem or the kernel refuses it.
+    fn measure(&self, class: Class) -> Option<Sample> {
+        let folders = 0..self.files.div_ceil(FILES_A_FOLDER);
+        let operations: Vec<_> = match class {
+            Class::Remove => folders.map(remove).collect(),
+            Class::MakeDirectory => folders.flat_map(make).collect(),
+            class => (0..self.files).map(|number| operation(class, number)).collect(),
+        };
+        measure(&self.bases, &self.engines, &operations)
+    }
+}
+
+/// As they need each other.
+const ORDER: [Class; 7] = [
     Class::MakeDirectory,
     Class::WriteFile,
     Class::HardLink,
@@ -120,7 +137,6 @@ const ORDER: [Class; 8] = [
     Class::Copy,
     Class::MakeSymlink,
     Class::Rename,
-    Class::Remove,
 ];
 
 fn at(base: Base, path: String) -> At {
@@ -169,24 +185,18 @@ fn operation(class: Class, number: usize) -> Operation {
     }
 }
 
-/// As the installer shares them out: in equal parts, to as many workers as the engine wants.
-fn measure(
-    bases: &Bases,
-    engines: &FileEngines,
-    class: Class,
-    operations: &[Operation],
-) -> Option<Sample> {
+/// As the installer shares them out: in equal parts, to all workers.
+fn measure(bases: &Bases, engines: &FileEngines, operations: &[Operation]) -> Option<Sample> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let submitters = engines.submitters(class, Base::Project, workers);
     let (before, start) = (usage(), Instant::now());
     let carry_out = |part: &[Operation]| {
-        let mut queue = FileQueue::new(bases.clone(), engines.clone(), submitters);
+        let mut queue = FileQueue::new(bases.clone(), engines.clone(), workers);
         let pushed = part.iter().try_for_each(|operation| queue.push(operation.clone()));
         let finished = queue.finish();
         pushed.and(finished).is_ok()
     };
     let is_done = std::thread::scope(|scope| {
-        let parts = operations.chunks(operations.len().div_ceil(submitters));
+        let parts = operations.chunks(operations.len().div_ceil(workers));
         let threads: Vec<_> = parts.map(|part| scope.spawn(move || carry_out(part))).collect();
         threads.into_iter().all(|thread| thread.join().unwrap())
     });

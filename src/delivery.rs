@@ -168,16 +168,11 @@ impl Depot<'_, '_> {
     /// Runs all workers to their end. The channel ends with them, which stops the network thread.
     fn work(&self, arrivals: Option<Receiver<Fetched>>) {
         let class = self.placing_class();
-        let (placers, at_once) = self.site.shares(class, self.stored.len(), PACKAGES_AT_ONCE);
-        let sharers =
-            if arrivals.is_some() { self.site.pool.current_num_threads() } else { placers };
-        self.site.pool.broadcast(|worker| {
-            let mut queue = self.site.queue(sharers);
+        let at_once = self.site.share(class, self.stored.len(), PACKAGES_AT_ONCE);
+        self.site.pool.broadcast(|_| {
+            let mut queue = self.site.queue(self.site.pool.current_num_threads());
             let mut placed = Placed::default();
-            let mut done = Ok(());
-            if worker.index() < placers {
-                done = self.place_stored(&mut queue, at_once, &mut placed);
-            }
+            let mut done = self.place_stored(&mut queue, at_once, &mut placed);
             if let Some(arrivals) = &arrivals {
                 done = done.and_then(|()| self.unpack_arrivals(&mut queue, arrivals, &mut placed));
             }

@@ -33,34 +33,28 @@ impl Site<'_> {
         pushed.and(finished)
     }
 
-    /// How work of a class is shared out: to how many workers, and in pieces of how many of
-    /// `count` items. Plain calls are made by all workers, in small pieces for an even end. What
-    /// the kernel carries out is handed to it in as few pieces as there are submitters.
-    pub fn shares(&self, class: Class, count: usize, at_once: usize) -> (usize, usize) {
-        let workers = self.pool.current_num_threads();
-        let submitters = self.engines.submitters(class, Base::Project, workers);
+    /// How many of `count` items of a class a worker takes at once: a few where it carries them
+    /// out itself, for an even end, and its whole share where it hands them to the kernel.
+    pub fn share(&self, class: Class, count: usize, few: usize) -> usize {
         match self.engines.engine(class, Base::Project) {
-            Engine::Threads => (submitters, at_once),
-            Engine::Ring => (submitters, count.div_ceil(submitters).max(1)),
+            Engine::Threads => few,
+            Engine::Ring => count.div_ceil(self.pool.current_num_threads()).max(1),
         }
     }
 
     /// Carries out many operations of a class in the project, shared out to the workers.
     pub fn share_out(&self, class: Class, operations: &[Operation]) -> Result<()> {
-        let (submitters, at_once) = self.shares(class, operations.len(), 1);
+        let at_once = self.share(class, operations.len(), 1);
         let next = AtomicUsize::new(0);
         let is_stopped = AtomicBool::new(false);
         let first_error = Mutex::new(None);
-        self.pool.broadcast(|worker| {
-            if worker.index() >= submitters {
-                return;
-            }
+        self.pool.broadcast(|_| {
             let mut pieces = std::iter::from_fn(|| {
                 let start = next.fetch_add(at_once, Ordering::Relaxed);
                 let piece = operations.get(start..operations.len().min(start + at_once));
                 piece.filter(|_| !is_stopped.load(Ordering::Relaxed))
             });
-            let mut queue = self.queue(submitters);
+            let mut queue = self.queue(self.pool.current_num_threads());
             let mut pushed =
                 pieces.by_ref().flatten().map(|operation| push(&mut queue, operation.clone()));
             let pushed = pushed.try_for_each(|pushed| pushed);

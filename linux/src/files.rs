@@ -15,6 +15,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use io_uring::squeue::Entry;
 use slab::Slab;
@@ -67,6 +68,10 @@ pub struct FileRing<T> {
     breakdown: Option<i32>,
 }
 
+/// Hardly more than waking up takes.
+const NAP_MIN: Duration = Duration::from_micros(50);
+/// Two hundred switches in a second; the workers have more than that to do.
+const NAP_MAX: Duration = Duration::from_millis(4);
 /// The number of entries that are not queued at all.
 const NEVER: u64 = u64::MAX;
 /// More than this is not written by one entry, whose length has 32 bits.
@@ -80,10 +85,9 @@ impl<T> FileRing<T> {
             submissions: options.in_flight_max.max(4),
             completions: options.in_flight_max.saturating_mul(2).max(8),
             workers_max: Some(options.workers_max.max(1)),
-            // With deferred work every operation that a kernel worker has done wakes the thread
-            // that waits, however many it waits for (`io_req_local_work_add`). Without, the
-            // workers post completions themselves, and the last one that is waited for wakes it.
-            has_deferred_work: false,
+            // Without, each operation that a kernel worker has done wakes this thread to have its
+            // memory freed (`io_wq_free_work`). See `wait_for`.
+            has_deferred_work: true,
             opcodes_allowed: options.opcodes_allowed.clone(),
         })?;
         if options.writes_max > 0 {
@@ -241,15 +245,30 @@ impl<T> FileRing<T> {
         }
     }
 
-    /// Submits what is queued and waits in the kernel until as many completions are there, then
-    /// takes all that are.
+    /// Submits what is queued, and takes all completions when as many are there.
+    ///
+    /// The thread naps between looks: one that waits in the kernel is woken by each operation that a
+    /// worker has done, however many it waits for (`io_req_local_work_add`), and one that naps by
+    /// nothing but the time. The naps grow, so that a small batch is not kept waiting.
     fn wait_for(&mut self, completions: usize) -> io::Result<()> {
         if self.breakdown.is_some() {
             return self.end_all();
         }
-        match self.ring.wait(&Wait { completions, ..Wait::default() }) {
-            Ok(()) => self.give_up_closing(),
-            Err(error) => self.break_down(&error),
+        let mut nap = NAP_MIN;
+        loop {
+            // Of what is done the kernel posts only as much as is waited for, so this waits, for no
+            // time, for all (`IO_LOCAL_TW_DEFAULT_MAX`, Linux 6.13).
+            let look = Wait { completions, batch_for: None, limit: Some(Duration::ZERO) };
+            if let Err(error) = self.ring.wait(&look) {
+                self.break_down(&error);
+                break;
+            }
+            self.give_up_closing();
+            if self.ring.ready() >= completions {
+                break;
+            }
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(NAP_MAX);
         }
         self.take_completions();
         Ok(())

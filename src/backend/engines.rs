@@ -170,17 +170,6 @@ impl FileEngines {
         }
     }
 
-    /// How many of `workers` threads should ask for operations of a class. What the kernel does all
-    /// by itself has one submitter: the kernel's threads belong to the thread that submits, so
-    /// that those of two submitters are too many for the processors, and each too few to stay
-    /// awake (measured: 6,000 - 35,000 switches with two, 500 with one).
-    pub fn submitters(&self, class: Class, base: Base, workers: usize) -> usize {
-        match (self.engine(class, base), class) {
-            (Engine::Threads, _) | (Engine::Ring, Class::Clone | Class::Copy) => workers,
-            (Engine::Ring, _) => 1,
-        }
-    }
-
     /// A ring for one of `sharers` queues; `None` where it is refused.
     pub(super) fn ring(&self, bases: &Bases, sharers: usize) -> Option<ring::RingQueue> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);

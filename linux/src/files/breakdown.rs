@@ -1,20 +1,14 @@
 //! A ring that fails as a whole: io_uring_enter(2) is refused for good.
 //!
-//! What the kernel took before is still carried out, and its completions still arrive, for the
-//! kernel's workers post them. What it did not take fails with the ring's error, and with that all
-//! that comes later, so that the caller can go on by other means. Only where completions stay out
-//! is it unknown what became of their operations.
+//! What the kernel did not take fails with the ring's error, and with that all that comes later, so
+//! that the caller can go on by other means. Of what it took nothing can be known any more: it
+//! posts completions only to who enters.
 
 use std::io;
-use std::time::{Duration, Instant};
 
 use super::FileRing;
 use super::flight::State;
 use crate::operation::Step;
-
-/// The longest that the kernel may go without completing anything.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
-const NAP: Duration = Duration::from_millis(1);
 
 impl<T> FileRing<T> {
     /// Nothing is submitted from now on.
@@ -29,23 +23,14 @@ impl<T> FileRing<T> {
         }
     }
 
-    /// Waits for what the kernel took, and fails the rest.
+    /// Fails what the kernel did not take; an error where it took something.
     pub(super) fn end_all(&mut self) -> io::Result<()> {
-        let mut heard = Instant::now();
-        loop {
-            let before = self.awaited;
-            self.take_completions();
-            self.fail_untaken();
-            if self.awaited == 0 {
-                return Ok(());
-            }
-            if self.awaited < before {
-                heard = Instant::now();
-            } else if heard.elapsed() > SILENCE_MAX {
-                return Err(io::Error::from_raw_os_error(self.breakdown.unwrap_or(libc::EIO)));
-            }
-            std::thread::sleep(NAP);
+        self.take_completions();
+        self.fail_untaken();
+        if self.awaited == 0 {
+            return Ok(());
         }
+        Err(io::Error::from_raw_os_error(self.breakdown.unwrap_or(libc::EIO)))
     }
 
     /// Completes, with the ring's error, all entries that the kernel will never see.
