@@ -1,11 +1,18 @@
 //! A small, safe io_uring engine for files and sockets. It knows nothing of npm.
 
+mod buffers;
+mod executor;
 mod files;
+mod network;
 mod operation;
 mod ring;
+mod socket;
+mod sockets;
 mod usage;
 
 pub use files::{FileOptions, FileRing};
+pub use network::{Ended, Network, Sleep, Stream};
 pub use operation::{At, Failed, FileOperation, Fill, Step};
 pub use ring::{Completion, Counts, Options, Ring, Wait};
+pub use sockets::SocketOptions;
 pub use usage::{Usage, kernel_workers, schedule_in_batches, usage};

@@ -35,6 +35,8 @@ pub struct Counts {
     pub enters: u64,
     /// The most entries that one call took.
     pub batch_max: u64,
+    /// Completions that were taken.
+    pub completions: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -42,6 +44,7 @@ impl std::ops::AddAssign for Counts {
         self.submissions += other.submissions;
         self.enters += other.enters;
         self.batch_max = self.batch_max.max(other.batch_max);
+        self.completions += other.completions;
     }
 }
 
@@ -59,7 +62,7 @@ pub struct Completion {
 pub struct Wait {
     /// Return when so many are there.
     pub completions: usize,
-    /// After this, one is enough (`min_wait_usec`, Linux 6.12; before, the wait may end with none).
+    /// After this, one is enough (`min_wait_usec`, Linux 6.12; before, by a second call).
     pub batch_for: Option<Duration>,
     /// After this, return with whatever is there.
     pub limit: Option<Duration>,
@@ -158,7 +161,16 @@ impl Ring {
 
     /// Hands all that is queued to the kernel and waits. A limit that passes is no error.
     pub fn wait(&mut self, wait: &Wait) -> io::Result<()> {
-        self.enter(wait)
+        let Some(batch_for) = wait.batch_for.filter(|_| !self.has_min_wait) else {
+            return self.enter(wait);
+        };
+        let limit = wait.limit.unwrap_or(Duration::MAX);
+        self.enter(&Wait { batch_for: None, limit: Some(batch_for.min(limit)), ..*wait })?;
+        if self.ready() > 0 || limit <= batch_for {
+            return Ok(());
+        }
+        let limit = wait.limit.map(|limit| limit - batch_for);
+        self.enter(&Wait { completions: 1, batch_for: None, limit })
     }
 
     /// How many completions are there.
@@ -173,6 +185,7 @@ impl Ring {
 
     fn next(&mut self) -> Option<Completion> {
         let entry = self.inner.completion().next()?;
+        self.counts.completions += 1;
         Some(Completion {
             user_data: entry.user_data(),
             result: entry.result(),
@@ -219,17 +232,9 @@ impl Ring {
 
     fn enter_once(&self, wait: &Wait) -> io::Result<()> {
         let submitter = self.inner.submitter();
-        let batch_for = wait.batch_for.filter(|_| self.has_min_wait);
-        let limit = match (wait.limit, wait.batch_for) {
-            // Without `min_wait_usec` the wait for a batch ends here, maybe with nothing.
-            (limit, Some(batch_for)) if !self.has_min_wait => {
-                Some(limit.map_or(batch_for, |limit| limit.min(batch_for)))
-            }
-            (limit, _) => limit,
-        };
-        let limit = limit.map(types::Timespec::from);
+        let limit = wait.limit.map(types::Timespec::from);
         let mut arguments = types::SubmitArgs::new();
-        if let Some(batch_for) = batch_for {
+        if let Some(batch_for) = wait.batch_for {
             let micros = u32::try_from(batch_for.as_micros()).unwrap_or(u32::MAX);
             arguments = arguments.min_wait_usec(micros);
         }
@@ -251,6 +256,7 @@ impl std::fmt::Debug for Ring {
 mod tests {
     use super::*;
     use io_uring::opcode;
+    use std::time::Instant;
 
     fn ring(submissions: u32, completions: u32) -> Ring {
         let options =
@@ -310,6 +316,28 @@ mod tests {
         ring.wait(&Wait { completions: 2, limit, ..Wait::default() }).unwrap();
         assert_eq!(ring.completion().map(|done| done.user_data), Some(7));
         assert_eq!(ring.completion(), None);
+    }
+
+    #[test]
+    fn a_wait_for_a_batch_ends_with_one_completion_when_its_time_is_over() {
+        for has_min_wait in [true, false] {
+            let mut ring = ring(8, 8);
+            ring.has_min_wait &= has_min_wait;
+            push_nop(&mut ring, 7);
+            let wait = Wait {
+                completions: 4,
+                batch_for: Some(Duration::from_millis(1)),
+                limit: Some(Duration::from_secs(60)),
+            };
+            ring.wait(&wait).unwrap();
+            assert_eq!(ring.completion().map(|done| done.user_data), Some(7));
+            // Nothing comes any more: only the limit ends it.
+            let limit = Some(Duration::from_millis(5));
+            let start = Instant::now();
+            ring.wait(&Wait { limit, ..wait }).unwrap();
+            assert!(start.elapsed() >= Duration::from_millis(5));
+            assert_eq!(ring.completion(), None);
+        }
     }
 
     #[test]
