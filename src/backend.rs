@@ -19,7 +19,6 @@ use rustix::io::Errno;
 use crate::error::{Code, Error, Result};
 
 mod engines;
-mod epoll;
 mod filesystem;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 #[path = "backend/linux_host.rs"]
@@ -27,6 +26,7 @@ mod host;
 #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
 #[path = "backend/other_host.rs"]
 mod host;
+pub mod network;
 mod place;
 mod queue;
 #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
@@ -41,12 +41,6 @@ pub use filesystem::Filesystem;
 pub use host::{Usage, current_umask, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use queue::{Failure, FileQueue};
-
-/// Connections, timers and tasks, as the network driver offers them. All of it works only inside
-/// [`network::run`], on that thread.
-pub mod network {
-    pub use super::epoll::{connect, resolve, run, sleep, spawn, timeout};
-}
 
 /// Which of the two open directories a path is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rayon::ThreadPool;
 
 use crate::backend::{
-    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Usage, schedule_in_batches, usage,
+    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Usage, network, schedule_in_batches,
+    usage,
 };
 use crate::cache::Cache;
 use crate::check::check;
@@ -88,6 +89,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
 
     let pool = make_pool(request.jobs)?;
     let bases = Bases::open(cache.directory(), directory)?;
+    network::check(request.network_driver)?;
     let engines = FileEngines::new(request.file_engine, &bases, request.jobs)?;
     let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool };
     let summary = Summary { warnings: request.settings.warnings.clone(), ..Summary::default() };
@@ -156,6 +158,7 @@ impl<'p> Installation<'_, 'p> {
         ));
         let progress = Arc::new(Progress::default());
         let options = FetchOptions {
+            driver: self.request.network_driver,
             network: self.request.settings.network.clone(),
             registries: Arc::new(self.request.settings.registries.clone()),
             limits: Limits::default(),

@@ -169,7 +169,7 @@ impl Ring {
         if self.ready() > 0 || limit <= batch_for {
             return Ok(());
         }
-        let limit = wait.limit.map(|limit| limit - batch_for);
+        let limit = wait.limit.map(|limit| limit.saturating_sub(batch_for));
         self.enter(&Wait { completions: 1, batch_for: None, limit })
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Sockets {
     options: SocketOptions,
     /// Both are leaked where the kernel cannot be asked whether it is done with them.
     buffers: ManuallyDrop<BufferRing>,
-    sockets: ManuallyDrop<Slab<Socket>>,
+    slab: ManuallyDrop<Slab<Socket>>,
     /// Filled by the read of the bell, which is in flight while `is_bell_awaited`.
     bell_count: ManuallyDrop<Box<[u8; 8]>>,
     is_bell_awaited: bool,
@@ -83,7 +83,7 @@ impl Sockets {
             ring,
             options,
             buffers: ManuallyDrop::new(buffers),
-            sockets: ManuallyDrop::default(),
+            slab: ManuallyDrop::default(),
             bell_count: ManuallyDrop::default(),
             is_bell_awaited: false,
             starved: Vec::new(),
@@ -112,8 +112,8 @@ impl Sockets {
         let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         // A request is one small write that must not wait for the answer to an earlier one.
         sockopt::set_tcp_nodelay(&fd, true)?;
-        let key = self.sockets.insert(Socket::new(fd, address));
-        let socket = &self.sockets[key];
+        let key = self.slab.insert(Socket::new(fd, address));
+        let socket = &self.slab[key];
         let (pointer, length) = socket.address.as_raw();
         let entry = opcode::Connect::new(types::Fd(socket.fd.as_raw_fd()), pointer, length);
         self.start(key, Kind::Connect, entry.build())?;
@@ -121,7 +121,7 @@ impl Sockets {
     }
 
     pub fn poll_connected(&mut self, key: usize, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let socket = &mut self.sockets[key];
+        let socket = &mut self.slab[key];
         let Some(connected) = socket.connected.take() else {
             socket.writer = Some(context.waker().clone());
             return Poll::Pending;
@@ -139,7 +139,7 @@ impl Sockets {
         context: &Context<'_>,
         sink: impl FnMut(&[u8]) -> usize,
     ) -> Poll<io::Result<usize>> {
-        let socket = &mut self.sockets[key];
+        let socket = &mut self.slab[key];
         let is_pending = !socket.has_received();
         let taken = socket.read(&mut self.buffers, sink);
         if is_pending {
@@ -163,7 +163,7 @@ impl Sockets {
         context: &Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let socket = &mut self.sockets[key];
+        let socket = &mut self.slab[key];
         if let Some(error) = socket.take_send_error() {
             return Poll::Ready(Err(error));
         }
@@ -180,7 +180,7 @@ impl Sockets {
 
     /// Waits until all is sent, then says so to the peer.
     pub fn poll_shutdown(&mut self, key: usize, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let socket = &mut self.sockets[key];
+        let socket = &mut self.slab[key];
         if socket.is_sending() {
             socket.writer = Some(context.waker().clone());
             return Poll::Pending;
@@ -193,11 +193,11 @@ impl Sockets {
 
     /// Gives a socket up: what is in flight for it is cancelled, and it is closed after that.
     pub fn abandon(&mut self, key: usize) {
-        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Some(socket) = self.slab.get_mut(key) else { return };
         socket.is_abandoned = true;
         socket.forget_received(&mut self.buffers);
         if socket.in_flight == 0 {
-            self.sockets.remove(key);
+            self.slab.remove(key);
             return;
         }
         // A failure here is one that the next turn meets as well.
@@ -261,15 +261,15 @@ impl Sockets {
         if starved.is_empty() {
             return Ok(());
         }
-        let shared: usize = self.sockets.iter().map(|(_, one)| one.shared_count()).sum();
+        let shared: usize = self.slab.iter().map(|(_, one)| one.shared_count()).sum();
         if shared == self.buffers.count() {
-            self.sockets.iter_mut().for_each(|(_, one)| one.move_out(&mut self.buffers));
+            self.slab.iter_mut().for_each(|(_, one)| one.move_out(&mut self.buffers));
             self.buffers.publish();
         }
         for key in starved {
             // Its number may be another's by now, which then is not starved.
-            if self.sockets.get(key).is_some_and(|one| one.receiving == Receiving::Starved) {
-                self.sockets[key].receiving = Receiving::Idle;
+            if self.slab.get(key).is_some_and(|one| one.receiving == Receiving::Starved) {
+                self.slab[key].receiving = Receiving::Idle;
                 self.receive(key)?;
             }
         }
@@ -277,7 +277,7 @@ impl Sockets {
     }
 
     fn receive(&mut self, key: usize) -> io::Result<()> {
-        let socket = &mut self.sockets[key];
+        let socket = &mut self.slab[key];
         socket.receiving = Receiving::Armed;
         self.receives += 1;
         let fd = types::Fd(socket.fd.as_raw_fd());
@@ -287,7 +287,7 @@ impl Sockets {
 
     /// Sends what is there to send, if anything.
     fn send(&mut self, key: usize) -> io::Result<()> {
-        let socket = &mut self.sockets[key];
+        let socket = &mut self.slab[key];
         let fd = types::Fd(socket.fd.as_raw_fd());
         let Some(bytes) = socket.next_to_send() else { return Ok(()) };
         // A send is far smaller.
@@ -310,7 +310,7 @@ impl Sockets {
         // while it is sending; both belong to the socket, which is removed only when nothing is in
         // flight for it, or leaked. Received bytes go to the ring's own buffers.
         unsafe { self.ring.push(&[entry.user_data(user_data(key, kind))]) }?;
-        self.sockets[key].in_flight += 1;
+        self.slab[key].in_flight += 1;
         self.in_flight += 1;
         Ok(())
     }
@@ -336,7 +336,7 @@ impl Sockets {
             self.is_bell_awaited = false;
             return Ok(());
         }
-        let Some(socket) = self.sockets.get_mut(key) else { return Ok(()) };
+        let Some(socket) = self.slab.get_mut(key) else { return Ok(()) };
         if !has_more {
             socket.in_flight -= 1;
         }
@@ -357,14 +357,14 @@ impl Sockets {
             self.take_received(key, outcome, completion.flags)?;
         }
         let is_over = |socket: &Socket| socket.is_abandoned && socket.in_flight == 0;
-        if self.sockets.get(key).is_some_and(is_over) {
-            self.sockets.remove(key);
+        if self.slab.get(key).is_some_and(is_over) {
+            self.slab.remove(key);
         }
         Ok(())
     }
 
     fn take_sent(&mut self, key: usize, outcome: io::Result<usize>) -> io::Result<()> {
-        let socket = &mut self.sockets[key];
+        let socket = &mut self.slab[key];
         socket.sent(outcome);
         socket.wake_writer();
         if socket.is_abandoned { Ok(()) } else { self.send(key) }
@@ -376,7 +376,7 @@ impl Sockets {
         outcome: io::Result<usize>,
         flags: u32,
     ) -> io::Result<()> {
-        let socket = &mut self.sockets[key];
+        let socket = &mut self.slab[key];
         if !cqueue::more(flags) {
             socket.receiving = Receiving::Idle;
             self.receives -= 1;
@@ -423,7 +423,7 @@ impl Drop for Sockets {
             return;
         }
         // SAFETY: nothing is in flight, and it is not used after this.
-        unsafe { ManuallyDrop::drop(&mut self.sockets) };
+        unsafe { ManuallyDrop::drop(&mut self.slab) };
         // SAFETY: the kernel has let go of the buffers, and they are not used after this.
         unsafe { ManuallyDrop::drop(&mut self.buffers) };
         // SAFETY: nothing is in flight, and it is not used after this.
