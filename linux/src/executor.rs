@@ -261,7 +261,7 @@ mod tests {
                     let next = Spawns(self.0.clone(), dropped);
                     self.0.spawn(async move {
                         let _next = next;
-                        std::future::pending().await
+                        std::future::pending::<()>().await;
                     });
                 }
             }
@@ -270,7 +270,7 @@ mod tests {
         let first = Spawns(tasks.clone(), dropped.clone());
         tasks.spawn(async move {
             let _first = first;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         tasks.clear();
         assert_eq!(dropped.get(), 3);

@@ -8,11 +8,10 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, Write};
 use tokio::sync::oneshot;
 
 use super::engines::NetworkDriver;
@@ -27,8 +26,7 @@ mod ring;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
-#[path = "network/no_ring.rs"]
-mod uring;
+use ring as uring;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 #[path = "network/tokio_uring.rs"]
 mod uring;
@@ -77,15 +75,12 @@ enum Running {
 }
 
 /// A TCP connection of any driver.
-#[derive(Debug)]
-pub struct Connection(Carried);
+pub type Connection = Box<dyn Carrier>;
 
-#[derive(Debug)]
-enum Carried {
-    Ring(ring::Connection),
-    TokioUring(uring::Connection),
-    Epoll(epoll::Connection),
-}
+/// What hyper and TLS need of a connection.
+pub trait Carrier: Read + Write + Unpin {}
+
+impl<C: Read + Write + Unpin> Carrier for C {}
 
 /// Runs `main` to its end. What it spawned and is not done by then is dropped.
 pub fn run<T>(
@@ -199,55 +194,12 @@ impl Network {
         Err(failure)
     }
 
+    #[allow(clippy::match_same_arms, reason = "without io_uring, two drivers are one")]
     async fn connect_to(&self, address: SocketAddr) -> io::Result<Connection> {
-        Ok(Connection(match &self.0 {
-            Running::Ring(running) => Carried::Ring(running.connect(address).await?),
-            Running::TokioUring(running) => Carried::TokioUring(running.connect(address).await?),
-            Running::Epoll => Carried::Epoll(epoll::connect(address).await?),
-        }))
-    }
-}
-
-impl Read for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Carried::Ring(stream) => Pin::new(stream).poll_read(context, buffer),
-            Carried::TokioUring(stream) => Pin::new(stream).poll_read(context, buffer),
-            Carried::Epoll(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl Write for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.0 {
-            Carried::Ring(stream) => Pin::new(stream).poll_write(context, bytes),
-            Carried::TokioUring(stream) => Pin::new(stream).poll_write(context, bytes),
-            Carried::Epoll(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Carried::Ring(stream) => Pin::new(stream).poll_flush(context),
-            Carried::TokioUring(stream) => Pin::new(stream).poll_flush(context),
-            Carried::Epoll(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
-            Carried::Ring(stream) => Pin::new(stream).poll_shutdown(context),
-            Carried::TokioUring(stream) => Pin::new(stream).poll_shutdown(context),
-            Carried::Epoll(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        Ok(match &self.0 {
+            Running::Ring(running) => Box::new(running.connect(address).await?),
+            Running::TokioUring(running) => Box::new(running.connect(address).await?),
+            Running::Epoll => Box::new(epoll::connect(address).await?),
+        })
     }
 }

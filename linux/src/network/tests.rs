@@ -174,11 +174,11 @@ fn a_broken_stream_is_an_error_for_who_reads_and_for_who_writes() {
     });
     run(async move |network: Network| {
         let mut stream = network.connect(address).await.unwrap();
-        write_all(&mut stream, &[7; 50_000]).await.unwrap();
+        write_all(&mut stream, &vec![7; 50_000]).await.unwrap();
         let error = read(&mut stream, 1).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         let error = loop {
-            if let Err(error) = write_all(&mut stream, &[7; 50_000]).await {
+            if let Err(error) = write_all(&mut stream, &vec![7; 50_000]).await {
                 break error;
             }
         };
@@ -260,7 +260,7 @@ fn what_is_in_flight_at_the_end_is_cancelled() {
             let (mut stream, silent) = (network.connect(address).await.unwrap(), network.clone());
             network.spawn(async move {
                 let _unanswered = silent.connect(silent_address).await;
-                pending().await
+                pending::<()>().await;
             });
             write_all(&mut stream, &[1; 1000]).await.unwrap();
             streams.push(stream);
@@ -341,7 +341,7 @@ fn a_refused_opcode_ends_the_run_with_the_reason() {
             let mut stream = network.connect(address).await.unwrap();
             write_all(&mut stream, b"x").await.unwrap();
             read(&mut stream, 1).await.unwrap();
-            pending::<()>().await
+            pending::<()>().await;
         })
         .unwrap();
         let Ended::Refused(error) = ended else { panic!("{refused} was carried out") };
