@@ -15,4 +15,4 @@ pub use network::{Ended, Network, Sleep, Stream};
 pub use operation::{At, Failed, FileOperation, Fill, Step};
 pub use ring::{Completion, Counts, Options, Ring, Wait};
 pub use sockets::SocketOptions;
-pub use usage::{Usage, kernel_workers, schedule_in_batches, usage};
+pub use usage::{Usage, kernel_workers, schedule_in_batches, thread_usage, usage};

@@ -15,6 +15,7 @@ use hyper::rt::{Read, Write};
 use tokio::sync::oneshot;
 
 use super::engines::NetworkDriver;
+use super::host::{Usage, thread_usage};
 use crate::error::{Code, Error, Result};
 
 mod epoll;
@@ -42,14 +43,23 @@ pub enum Driver {
     Epoll,
 }
 
-/// How often a driver asked the kernel; zeros where it does not count.
+/// What a driver did, and what its thread used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkTally {
     pub driver: Driver,
+    pub counts: NetworkCounts,
+    pub usage: Usage,
+}
+
+/// How often a driver asked the kernel; zeros where it does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkCounts {
     /// Entries that the kernel took.
     pub submissions: u64,
     /// Calls of io_uring_enter(2).
     pub enters: u64,
+    /// The most entries that one call took.
+    pub batch_max: u64,
     /// Completions that were taken: receives, sends, connections.
     pub completions: u64,
 }
@@ -87,16 +97,19 @@ pub fn run<T>(
     driver: Driver,
     main: impl AsyncFnOnce(Network) -> T,
 ) -> io::Result<(Ended<T>, NetworkTally)> {
-    match driver {
-        Driver::Ring => ring::run(async |running| main(Network(Running::Ring(running))).await),
+    let before = thread_usage();
+    let (ended, counts) = match driver {
+        Driver::Ring => ring::run(async |running| main(Network(Running::Ring(running))).await)?,
         Driver::TokioUring => {
-            uring::run(async |running| main(Network(Running::TokioUring(running))).await)
+            uring::run(async |running| main(Network(Running::TokioUring(running))).await)?
         }
         Driver::Epoll => {
             let output = epoll::run(main(Network(Running::Epoll)))?;
-            Ok((Ended::Output(output), NetworkTally::new(Driver::Epoll)))
+            (Ended::Output(output), NetworkCounts::default())
         }
-    }
+    };
+    let usage = thread_usage().since(&before);
+    Ok((ended, NetworkTally { driver, counts, usage }))
 }
 
 /// Fails with the reason where a driver that was asked for by name cannot be had.
@@ -150,12 +163,6 @@ impl fmt::Display for Driver {
             Self::TokioUring => "tokio-uring",
             Self::Epoll => "epoll",
         })
-    }
-}
-
-impl NetworkTally {
-    fn new(driver: Driver) -> Self {
-        Self { driver, submissions: 0, enters: 0, completions: 0 }
     }
 }
 

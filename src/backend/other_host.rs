@@ -20,6 +20,17 @@ pub fn usage() -> Usage {
     Usage::default()
 }
 
+pub fn thread_usage() -> Usage {
+    Usage::default()
+}
+
+impl Usage {
+    #[must_use]
+    pub fn since(&self, _earlier: &Self) -> Self {
+        Self::default()
+    }
+}
+
 /// The kernel has none here.
 pub fn kernel_workers() -> usize {
     0

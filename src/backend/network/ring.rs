@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use ringstall_linux::{SocketOptions, Stream};
 
-use super::{Driver, Ended, NetworkTally};
+use super::{Ended, NetworkCounts};
 
 #[derive(Clone, Debug)]
 pub struct Network(ringstall_linux::Network);
@@ -27,7 +27,7 @@ const OPTIONS: SocketOptions = SocketOptions {
     opcodes_allowed: None,
 };
 
-pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, NetworkTally)> {
+pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, NetworkCounts)> {
     let options = OPTIONS;
     #[cfg(test)]
     let options = SocketOptions { opcodes_allowed: super::testing::opcodes_allowed(), ..options };
@@ -37,13 +37,13 @@ pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, Net
         ringstall_linux::Ended::Output(output) => Ended::Output(output),
         ringstall_linux::Ended::Refused(error) => Ended::Refused(error),
     };
-    let tally = NetworkTally {
-        driver: Driver::Ring,
+    let counts = NetworkCounts {
         submissions: counts.submissions,
         enters: counts.enters,
+        batch_max: counts.batch_max,
         completions: counts.completions,
     };
-    Ok((ended, tally))
+    Ok((ended, counts))
 }
 
 impl Network {

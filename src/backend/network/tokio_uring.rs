@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio_uring::net::TcpStream;
 
-use super::{Driver, Ended, NetworkTally};
+use super::{Ended, NetworkCounts};
 
 #[derive(Clone, Debug)]
 pub struct Network;
@@ -33,10 +33,10 @@ const RECEIVE_BYTES: usize = 64 << 10;
 /// A request, or a piece of a TLS handshake, is smaller.
 const SEND_BYTES_MAX: usize = 64 << 10;
 
-pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, NetworkTally)> {
+pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, NetworkCounts)> {
     let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
     let output = runtime.block_on(main(Network));
-    Ok((Ended::Output(output), NetworkTally::new(Driver::TokioUring)))
+    Ok((Ended::Output(output), NetworkCounts::default()))
 }
 
 impl Network {
