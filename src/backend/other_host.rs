@@ -41,6 +41,7 @@ pub fn schedule_in_batches() -> io::Result<()> {
 }
 
 /// The umask. It can only be read by setting it, so this is for the start, before other threads.
+#[allow(clippy::useless_conversion, reason = "modes have 16 bits on some systems")]
 pub fn current_umask() -> u32 {
     let umask = rustix::process::umask(Mode::empty());
     rustix::process::umask(umask);

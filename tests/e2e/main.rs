@@ -1,11 +1,14 @@
 //! End to end: the real binary, on real projects, against a registry of our own on loopback.
 //!
+//! This is the command on its default engines. `threads.rs`, `ring.rs` and `tokio_uring.rs` beside
+//! it hold the same rules on the engines that can be forced; see [`support::engine`].
+//!
 //! Each module holds the rules of one part of the contract. Where npm itself is the judge, it runs
 //! on a copy of the same project and the two trees are compared whole; see [`support::npm`].
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "tests that are skipped say so")]
 
-mod support;
+pub(crate) mod support;
 
 mod auth;
 mod bins;
@@ -25,7 +28,7 @@ mod optional;
 mod output;
 mod place;
 mod platform;
-mod retry;
+pub(crate) mod retry;
 mod scripts;
 mod settings;
 mod sources;
