@@ -36,7 +36,7 @@ mod ring;
 mod ring;
 mod threads;
 
-pub use engines::{Class, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
+pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
 pub use filesystem::Filesystem;
 pub use host::{Usage, current_umask, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};

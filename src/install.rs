@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rayon::ThreadPool;
 
 use crate::backend::{
-    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Usage, network, schedule_in_batches,
-    usage,
+    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Tally, Usage, network,
+    schedule_in_batches, usage,
 };
 use crate::cache::Cache;
 use crate::check::check;
@@ -61,6 +61,14 @@ pub struct Summary {
     pub wall: Duration,
     pub phases: Vec<(&'static str, Duration)>,
     pub usage: Usage,
+    /// File operations, by class.
+    pub operations: Tally,
+    /// `None` where nothing was asked of the network.
+    pub network: Option<network::NetworkTally>,
+    /// The most threads that the kernel had at work on file operations.
+    pub kernel_workers: usize,
+    /// Why the ring is not used where it should be, for files and for the network.
+    pub refusals: Vec<String>,
 }
 
 /// Memory for tarballs between the network and the workers: a few of the larger ones for each
@@ -177,6 +185,8 @@ impl<'p> Installation<'_, 'p> {
         summary.placed += placed;
         summary.requests += traffic.requests;
         summary.bytes_received += traffic.bytes_received;
+        summary.network = traffic.network;
+        summary.refusals.extend(traffic.refusal);
         summary.warnings.extend(warnings);
         let mut nodes = Vec::new();
         for (index, error) in failed {
@@ -214,6 +224,9 @@ impl<'p> Installation<'_, 'p> {
         summary.wall = clock.start.elapsed();
         summary.phases = clock.laps;
         summary.usage = usage();
+        summary.operations = self.site.engines.tally();
+        summary.kernel_workers = self.site.engines.kernel_workers();
+        summary.refusals.extend(self.site.engines.refusal());
         summary
     }
 }

@@ -128,6 +128,15 @@ impl fmt::Display for Class {
     }
 }
 
+impl fmt::Display for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Threads => "threads",
+            Self::Ring => "ring",
+        })
+    }
+}
+
 impl FileEngines {
     /// Tries the ring where it was asked for, and fails with the reason where it is refused.
     /// `queues` is how many there will be at the same time.
@@ -226,6 +235,16 @@ impl Tally {
 
     pub(super) fn of_mut(&mut self, class: Class) -> &mut Done {
         &mut self.0[class as usize]
+    }
+}
+
+impl FromIterator<(Class, Done)> for Tally {
+    fn from_iter<I: IntoIterator<Item = (Class, Done)>>(done: I) -> Self {
+        let mut tally = Self::default();
+        for (class, done) in done {
+            *tally.of_mut(class) = done;
+        }
+        tally
     }
 }
 
