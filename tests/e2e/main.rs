@@ -33,4 +33,6 @@ mod scripts;
 mod settings;
 mod sources;
 mod sync;
+#[cfg(not(feature = "io-uring"))]
+mod without_ring;
 mod workspaces;

@@ -102,7 +102,7 @@ fn the_summary_as_json_counts_operations_by_class_and_engine() {
         ["mkdir", "write", "link"].map(counts).iter().map(|counts| counts[place]).sum::<u64>()
     });
     if engine() == "ring" {
-        // A written file is opened, written, more than once where the kernel stops short, and closed.
+        // A file is opened, written (again where the kernel stops short) and closed.
         assert!(submissions >= folders + 3 * writes + links, "{summary:#}");
         assert!((1..=submissions).contains(&largest), "{summary:#}");
         assert!(enters > 0, "{summary:#}");
