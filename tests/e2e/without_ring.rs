@@ -3,15 +3,18 @@
 use crate::support::{Package, Project, Registry};
 
 #[test]
-fn the_ring_is_refused_with_its_reason_before_anything_is_touched() {
+fn what_needs_the_ring_is_refused_with_the_reason_before_anything_is_touched() {
     let registry = Registry::start();
     let a = registry.serve(Package::new("a", "1.0.0"));
     let project = Project::new(&registry).with(&a).file("node_modules/old/x", "x");
-    project.ci(&["--io", "ring"]).assert_failure(&[
-        "error: ECONFIG: `--io ring` cannot be had: io_uring is refused",
-        "  caused by: this program was built without io_uring",
-        "hint: `--io auto` goes on without it; `ringstall doctor` says more",
-    ]);
+    for [option, value] in [["--io", "ring"], ["--net", "ring"], ["--net", "tokio-uring"]] {
+        let outcome = project.ci(&[option, value]);
+        let message = outcome.assert_error("ECONFIG");
+        let expected = format!("`{option} {value}` cannot be had: io_uring is refused");
+        assert_eq!(message, expected);
+        let cause = "  caused by: this program was built without io_uring";
+        assert!(outcome.stderr.lines().any(|line| line == cause), "{}", outcome.stderr);
+    }
     project.installed().assert(&["old/", "old/x \"x\""]);
     assert_eq!(registry.paths(), [""; 0]);
 }
@@ -20,9 +23,15 @@ fn the_ring_is_refused_with_its_reason_before_anything_is_touched() {
 fn by_default_plain_calls_do_everything() {
     let registry = Registry::start();
     let a = registry.serve(Package::new("a", "1.0.0"));
-    let summary = Project::new(&registry).with(&a).ci(&["--io", "auto", "--json"]).json();
-    let engines: Vec<_> =
+    let project = Project::new(&registry).with(&a);
+    let summary = project.ci(&["--io", "auto", "--net", "auto", "--json"]).json();
+    let mut engines: Vec<_> =
         summary["engines"].as_array().unwrap().iter().map(|row| &row["engine"]).collect();
-    assert!(engines.iter().all(|engine| *engine != "ring"), "{summary:#}");
-    assert_eq!(summary["ringRefusal"], serde_json::Value::Null);
+    engines.dedup();
+    assert_eq!(engines, ["threads", "epoll"], "{summary:#}");
+    project.installed().assert(&[
+        ".package-lock.json [node_modules/a]",
+        "a/",
+        "a/package.json {a@1.0.0}",
+    ]);
 }
