@@ -8,6 +8,8 @@ mod operation;
 mod ring;
 mod socket;
 mod sockets;
+#[cfg(test)]
+mod testing;
 mod usage;
 
 pub use files::{FileOptions, FileRing};

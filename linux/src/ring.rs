@@ -255,6 +255,7 @@ impl std::fmt::Debug for Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::needs_ring;
     use io_uring::opcode;
     use std::time::Instant;
 
@@ -281,6 +282,7 @@ mod tests {
 
     #[test]
     fn a_full_submission_queue_is_submitted() {
+        needs_ring!();
         let mut ring = ring(8, 64);
         (0..50).for_each(|number| push_nop(&mut ring, number));
         let mut seen = drain(&mut ring, 50);
@@ -292,6 +294,7 @@ mod tests {
 
     #[test]
     fn completions_beyond_their_queue_are_not_lost() {
+        needs_ring!();
         let mut ring = ring(8, 8);
         (0..500).for_each(|number| push_nop(&mut ring, number));
         let mut seen = drain(&mut ring, 500);
@@ -301,6 +304,7 @@ mod tests {
 
     #[test]
     fn a_chain_longer_than_the_queue_is_refused() {
+        needs_ring!();
         let mut ring = ring(4, 8);
         let entries = vec![opcode::Nop::new().build(); 5];
         // SAFETY: a NOP points to nothing.
@@ -310,6 +314,7 @@ mod tests {
 
     #[test]
     fn a_wait_ends_at_its_limit() {
+        needs_ring!();
         let mut ring = ring(8, 8);
         push_nop(&mut ring, 7);
         let limit = Some(Duration::from_millis(1));
@@ -320,6 +325,7 @@ mod tests {
 
     #[test]
     fn a_wait_for_a_batch_ends_with_one_completion_when_its_time_is_over() {
+        needs_ring!();
         for has_min_wait in [true, false] {
             let mut ring = ring(8, 8);
             ring.has_min_wait &= has_min_wait;
@@ -342,6 +348,7 @@ mod tests {
 
     #[test]
     fn a_restricted_opcode_completes_with_eacces() {
+        needs_ring!();
         let options = Options {
             submissions: 4,
             completions: 8,

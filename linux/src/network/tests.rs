@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use io_uring::opcode;
 
 use super::*;
+use crate::testing::needs_ring;
 
 fn options() -> SocketOptions {
     SocketOptions {
@@ -103,6 +104,7 @@ async fn shut_down(stream: &mut Stream) -> io::Result<()> {
 
 #[test]
 fn what_is_sent_comes_back() {
+    needs_ring!();
     let (address, server) = serve(1, echo);
     let sent = bytes(1_000_000);
     let received = run(async |network: Network| {
@@ -120,6 +122,7 @@ fn what_is_sent_comes_back() {
 
 #[test]
 fn an_ipv6_address_is_connected_to() {
+    needs_ring!();
     let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || echo(listener.accept().unwrap().0));
@@ -134,6 +137,7 @@ fn an_ipv6_address_is_connected_to() {
 
 #[test]
 fn a_refused_connection_is_an_error() {
+    needs_ring!();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -143,6 +147,7 @@ fn a_refused_connection_is_an_error() {
 
 #[test]
 fn the_end_of_a_stream_is_told_again_and_again() {
+    needs_ring!();
     let (address, _server) = serve(1, |mut stream| stream.write_all(b"all").unwrap());
     run(async move |network: Network| {
         let mut stream = network.connect(address).await.unwrap();
@@ -153,6 +158,7 @@ fn the_end_of_a_stream_is_told_again_and_again() {
 
 #[test]
 fn a_shutdown_comes_after_all_that_was_written() {
+    needs_ring!();
     let (address, server) = serve(1, read_all);
     let sent = bytes(300_000);
     run(async |network: Network| {
@@ -166,6 +172,7 @@ fn a_shutdown_comes_after_all_that_was_written() {
 
 #[test]
 fn a_broken_stream_is_an_error_for_who_reads_and_for_who_writes() {
+    needs_ring!();
     let (address, server) = serve(1, |stream| {
         // Closed with bytes unread, a socket answers with a reset.
         let mut first = [0];
@@ -190,6 +197,7 @@ fn a_broken_stream_is_an_error_for_who_reads_and_for_who_writes() {
 #[test]
 fn many_streams_share_few_buffers() {
     const STREAMS: usize = 32;
+    needs_ring!();
     let sent = bytes(400_000);
     let shared = sent.clone();
     let (address, server) = serve(STREAMS, move |mut stream| stream.write_all(&shared).unwrap());
@@ -217,6 +225,7 @@ fn many_streams_share_few_buffers() {
 
 #[test]
 fn who_does_not_read_holds_up_nobody_and_loses_nothing() {
+    needs_ring!();
     let sent = bytes(4_000_000);
     let shared = sent.clone();
     let (address, server) = serve(2, move |mut stream| stream.write_all(&shared).unwrap());
@@ -234,6 +243,7 @@ fn who_does_not_read_holds_up_nobody_and_loses_nothing() {
 
 #[test]
 fn a_dropped_stream_is_closed_and_its_receive_cancelled() {
+    needs_ring!();
     let (address, server) = serve(1, read_all);
     let received = run(async move |network: Network| {
         let mut stream = network.connect(address).await.unwrap();
@@ -251,6 +261,7 @@ fn a_dropped_stream_is_closed_and_its_receive_cancelled() {
 
 #[test]
 fn what_is_in_flight_at_the_end_is_cancelled() {
+    needs_ring!();
     let (address, server) = serve(20, read_all);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_address = silent.local_addr().unwrap();
@@ -278,6 +289,7 @@ fn what_is_in_flight_at_the_end_is_cancelled() {
 
 #[test]
 fn timers_end_in_the_order_of_their_time() {
+    needs_ring!();
     let ended = run(async move |network: Network| {
         let ended = Rc::new(RefCell::new(Vec::new()));
         let start = Instant::now();
@@ -298,6 +310,7 @@ fn timers_end_in_the_order_of_their_time() {
 
 #[test]
 fn a_timer_that_is_dropped_is_forgotten() {
+    needs_ring!();
     run(async move |network: Network| {
         let long = Duration::from_secs(3600);
         assert_eq!(network.timeout(long, async { 7 }).await, Some(7));
@@ -310,6 +323,7 @@ fn a_timer_that_is_dropped_is_forgotten() {
 
 #[test]
 fn another_thread_wakes_a_network_that_waits() {
+    needs_ring!();
     let (sender, receiver) = mpsc::channel::<Waker>();
     let is_done = Arc::new(AtomicBool::new(false));
     let seen = is_done.clone();
@@ -333,6 +347,7 @@ fn another_thread_wakes_a_network_that_waits() {
 
 #[test]
 fn a_refused_opcode_ends_the_run_with_the_reason() {
+    needs_ring!();
     for refused in [opcode::Connect::CODE, opcode::Send::CODE, opcode::RecvMulti::CODE] {
         let allowed = (0..60).filter(|code| *code != refused).collect();
         let options = SocketOptions { opcodes_allowed: Some(allowed), ..options() };
@@ -356,6 +371,7 @@ fn a_refused_opcode_ends_the_run_with_the_reason() {
 #[test]
 fn many_answers_are_waited_for_in_one_call() {
     const STREAMS: usize = 64;
+    needs_ring!();
     let (address, server) = serve(STREAMS, echo);
     let (ended, counts) = Network::run(options(), async move |network: Network| {
         let mut streams = Vec::new();
