@@ -23,7 +23,7 @@ address *arguments:
 
 # The same under valgrind; some minutes. It slows everything down, timers as well.
 valgrind *arguments="files:: ring::":
-    VALGRIND_OPTS="-q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite" \
+    VALGRIND_OPTS="-q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite" \
         cargo test -p ringstall-linux --lib --config 'target."cfg(unix)".runner = "valgrind"' \
         -- {{arguments}}
 

@@ -54,7 +54,7 @@ pub fn table(summary: &Summary) -> String {
         summary.bins,
     );
     for why in &summary.refusals {
-        let _ = writeln!(text, "the ring is not used where it would be: {why}");
+        let _ = writeln!(text, "not used    {why}");
     }
     let rows = rows(summary);
     if !rows.is_empty() {
@@ -274,7 +274,7 @@ receive     ring                  82          250      100         2.5        64
     fn a_refused_ring_is_told() {
         let refusals = vec!["the ring refuses link: EPERM".to_owned()];
         let summary = Summary { refusals, ..Summary::default() };
-        let line = "the ring is not used where it would be: the ring refuses link: EPERM";
+        let line = "not used    the ring refuses link: EPERM";
         assert!(table(&summary).lines().any(|one| one == line));
         let value: Value = serde_json::from_str(&json(&summary)).unwrap();
         assert_eq!(value["refusals"], json!(["the ring refuses link: EPERM"]));

@@ -79,19 +79,19 @@ fn stats_name_every_phase_and_what_was_used() {
     assert!(outcome.stdout.contains("2 requests"), "{}", outcome.stdout);
 }
 
-/// On this target's engine, or on plain calls where the command may choose.
-fn engine() -> &'static str {
-    engine::forced().map_or("threads", |[(_, io), _]| io)
+/// This target's engine and driver; plain calls and epoll where the command may choose.
+fn forced() -> [&'static str; 2] {
+    engine::forced().map_or(["threads", "epoll"], |engines| engines.map(|(_, value)| value))
 }
 
 #[test]
 fn the_summary_as_json_counts_operations_by_class_and_engine() {
-    let project = two_packages();
-    let summary = project.ci(&["--json", "--io", engine()]).json();
+    let [engine, driver] = forced();
+    let summary = two_packages().ci(&["--json", "--io", engine, "--net", driver]).json();
     let rows: Vec<_> = summary["engines"].as_array().unwrap().iter().collect();
     let counts = |class| {
-        let row = rows.iter().find(|row| row["class"] == class && row["engine"] == engine());
-        let row = row.unwrap_or_else(|| panic!("no {class} by {} in {summary:#}", engine()));
+        let row = rows.iter().find(|row| row["class"] == class && row["engine"] == engine);
+        let row = row.unwrap_or_else(|| panic!("no {class} by {engine} in {summary:#}"));
         ["operations", "submissions", "enters", "largestBatch"]
             .map(|key| row[key].as_u64().unwrap())
     };
@@ -101,7 +101,7 @@ fn the_summary_as_json_counts_operations_by_class_and_engine() {
     let [submissions, enters, largest] = [1, 2, 3].map(|place| {
         ["mkdir", "write", "link"].map(counts).iter().map(|counts| counts[place]).sum::<u64>()
     });
-    if engine() == "ring" {
+    if engine == "ring" {
         // A file is opened, written (again where the kernel stops short) and closed.
         assert!(submissions >= folders + 3 * writes + links, "{summary:#}");
         assert!((1..=submissions).contains(&largest), "{summary:#}");
@@ -116,14 +116,20 @@ fn the_summary_as_json_counts_operations_by_class_and_engine() {
 
 #[test]
 fn stats_have_a_row_for_each_class_and_engine() {
-    let outcome = two_packages().ci(&["--stats", "--io", engine()]);
+    let [engine, driver] = forced();
+    let outcome = two_packages().ci(&["--stats", "--io", engine, "--net", driver]);
     let rows: Vec<Vec<_>> =
         outcome.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
-    for (class, operations) in [("mkdir", "2"), ("write", "5"), ("link", "3")] {
-        let row = rows.iter().find(|row| row.starts_with(&[class, engine(), operations]));
-        let row = row.unwrap_or_else(|| panic!("no {class} by {}:\n{}", engine(), outcome.stdout));
+    for (class, engine, operations) in [
+        ("mkdir", engine, "2"),
+        ("write", engine, "5"),
+        ("link", engine, "3"),
+        ("receive", driver, "2"),
+    ] {
+        let row = rows.iter().find(|row| row.starts_with(&[class, engine, operations]));
+        let row = row.unwrap_or_else(|| panic!("no {class} by {engine}:\n{}", outcome.stdout));
         assert_eq!(row.len(), 7);
-        assert_eq!(row[3..] == ["-"; 4], engine() == "threads", "{row:?}");
+        assert_eq!(row[3..] == ["-"; 4], engine != "ring", "{row:?}");
     }
     let widest = outcome.stdout.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(100), "{}", outcome.stdout);
