@@ -153,7 +153,7 @@ impl Inner {
             sockets.submit()?;
         }
         drop(sockets);
-        self.timers.borrow_mut().wake_expired();
+        self.timers.borrow_mut().wake_expired(Instant::now());
         Ok(())
     }
 }
@@ -171,14 +171,11 @@ impl Timers {
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    fn wake_expired(&mut self) {
-        let Some(first) = self.wakers.first_entry() else { return };
-        let now = Instant::now();
-        if first.key().0 > now {
-            return;
+    /// Wakes those whose time has come, the earliest first.
+    fn wake_expired(&mut self, now: Instant) {
+        while let Some(first) = self.wakers.first_entry().filter(|first| first.key().0 <= now) {
+            first.remove().wake();
         }
-        let later = self.wakers.split_off(&(now, u64::MAX));
-        std::mem::replace(&mut self.wakers, later).into_values().for_each(Waker::wake);
     }
 }
 

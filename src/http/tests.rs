@@ -1,12 +1,11 @@
-//! The client against a server of plain threads on loopback, which says exactly what a test wants.
+//! The client against a server on loopback, on each network driver.
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
+use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -17,6 +16,10 @@ use crate::backend::network::testing::{on_each_driver, run_on};
 use crate::backend::network::{Driver, Network};
 use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
+
+mod server;
+
+use server::{Answer, Server, ok, raw, redirect, status};
 
 on_each_driver!(
     requests_share_connections_up_to_the_limit,
@@ -38,114 +41,6 @@ on_each_driver!(
     a_full_budget_holds_downloads_back_until_a_body_is_dropped,
     credentials_that_no_header_can_hold_are_not_shown,
 );
-
-/// What the server was asked, and how often before.
-#[derive(Clone, Debug)]
-struct Asked {
-    path: String,
-    headers: HashMap<String, String>,
-    /// Requests before this one, on all connections.
-    number: usize,
-}
-
-/// The bytes to send; the connection is closed behind them where `closes`.
-struct Answer {
-    bytes: Vec<u8>,
-    closes: bool,
-}
-
-/// A server for as long as the test runs; its threads end with their connections.
-struct Server {
-    port: u16,
-    connection_count: Arc<AtomicUsize>,
-    asked: Arc<Mutex<Vec<Asked>>>,
-}
-
-impl Server {
-    fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self {
-            port: listener.local_addr().unwrap().port(),
-            connection_count: Arc::default(),
-            asked: Arc::default(),
-        };
-        let (count, asked, answer) =
-            (server.connection_count.clone(), server.asked.clone(), Arc::new(answer));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                count.fetch_add(1, Ordering::SeqCst);
-                let (asked, answer) = (asked.clone(), answer.clone());
-                std::thread::spawn(move || serve(&stream.unwrap(), &asked, &*answer));
-            }
-        });
-        server
-    }
-
-    fn url(&self, path: &str) -> Url {
-        Url::parse(&format!("http://127.0.0.1:{}{path}", self.port)).unwrap()
-    }
-
-    fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
-    }
-
-    fn connection_count(&self) -> usize {
-        self.connection_count.load(Ordering::SeqCst)
-    }
-}
-
-fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, answer: &dyn Fn(&Asked) -> Answer) {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            if !matches!(reader.read_line(&mut line), Ok(1..)) {
-                return;
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            lines.push(line.trim().to_owned());
-        }
-        let pairs = lines[1..].iter().filter_map(|line| line.split_once(": "));
-        let request = {
-            let mut asked = asked.lock().unwrap();
-            let number = asked.len();
-            asked.push(Asked {
-                path: lines[0].split(' ').nth(1).unwrap().to_owned(),
-                headers: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-                number,
-            });
-            asked.last().unwrap().clone()
-        };
-        let Answer { bytes, closes } = answer(&request);
-        let mut writer = stream;
-        if writer.write_all(&bytes).is_err() || closes {
-            return;
-        }
-    }
-}
-
-fn ok(body: &[u8]) -> Answer {
-    let mut bytes =
-        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
-    bytes.extend_from_slice(body);
-    Answer { bytes, closes: false }
-}
-
-fn status(status: u16, headers: &str) -> Answer {
-    let head = format!("HTTP/1.1 {status} Status\r\n{headers}content-length: 2\r\n\r\nno");
-    Answer { bytes: head.into_bytes(), closes: false }
-}
-
-fn redirect(target: &str) -> Answer {
-    status(302, &format!("location: {target}\r\n"))
-}
-
-fn raw(text: &str) -> Answer {
-    Answer { bytes: text.as_bytes().to_vec(), closes: true }
-}
 
 fn settings() -> NetworkSettings {
     NetworkSettings {

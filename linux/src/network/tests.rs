@@ -289,23 +289,34 @@ fn what_is_in_flight_at_the_end_is_cancelled() {
 
 #[test]
 fn timers_end_in_the_order_of_their_time() {
-    needs_ring!();
-    let ended = run(async move |network: Network| {
-        let ended = Rc::new(RefCell::new(Vec::new()));
-        let start = Instant::now();
-        for number in [3, 1, 2] {
-            let (ended, sleep) =
-                (ended.clone(), network.sleep_until(start + Duration::from_millis(number)));
-            network.spawn(async move {
-                sleep.await;
-                ended.borrow_mut().push(number);
-            });
+    struct Note(u64, mpsc::Sender<u64>);
+    impl std::task::Wake for Note {
+        fn wake(self: Arc<Self>) {
+            self.1.send(self.0).unwrap();
         }
-        network.sleep_until(start + Duration::from_millis(4)).await;
-        assert!(start.elapsed() >= Duration::from_millis(4));
-        ended.take()
+    }
+    let (note, noted) = mpsc::channel();
+    let start = Instant::now();
+    let after = |milliseconds| start + Duration::from_millis(milliseconds);
+    let mut timers = Timers::default();
+    for number in [3, 1, 9, 2, 1] {
+        timers.set(after(number), Arc::new(Note(number, note.clone())).into());
+    }
+    timers.wake_expired(after(0));
+    assert!(noted.try_recv().is_err());
+    timers.wake_expired(after(3));
+    assert_eq!(noted.try_iter().collect::<Vec<_>>(), [1, 1, 2, 3]);
+    assert_eq!(timers.wakers.len(), 1);
+}
+
+#[test]
+fn a_sleep_lasts_until_its_deadline() {
+    needs_ring!();
+    run(async |network: Network| {
+        let deadline = Instant::now() + Duration::from_millis(3);
+        network.sleep_until(deadline).await;
+        assert!(Instant::now() >= deadline);
     });
-    assert_eq!(ended, [1, 2, 3]);
 }
 
 #[test]
