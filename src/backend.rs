@@ -29,6 +29,7 @@ mod host;
 pub mod network;
 mod place;
 mod queue;
+mod refused;
 #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
 #[path = "backend/no_ring.rs"]
 mod ring;
@@ -36,11 +37,13 @@ mod ring;
 mod ring;
 mod threads;
 
-pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
+pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally};
+pub use engines::{chosen, chosen_driver};
 pub use filesystem::Filesystem;
-pub use host::{Usage, current_umask, schedule_in_batches, usage};
+pub use host::{Usage, current_umask, probe_ring, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use queue::{Failure, FileQueue};
+pub use refused::{Refused, RingFindings, RingPart, RingPartKind};
 
 /// Which of the two open directories a path is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

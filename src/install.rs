@@ -107,6 +107,9 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let installed = installation.install(&mut aside, &mut clock);
     // Also after a failure: what was moved aside is not wanted back.
     let removed = pool.install(|| aside.remove());
+    if let Some(why) = engines.refusal() {
+        reporter.detail(&format!("io_uring is not used: {why}"));
+    }
     installed.and(removed)?;
     clock.lap("remove old");
     installation.write_hidden_lock()?;

@@ -12,8 +12,8 @@ mod refusal;
 mod ring;
 mod socket;
 mod sockets;
-#[cfg(test)]
 mod surroundings;
+#[cfg(test)]
 mod testing;
 mod usage;
 

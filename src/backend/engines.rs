@@ -1,12 +1,12 @@
 //! Which engine does what: what is asked for, what is chosen, and what was done by it.
 
 use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filesystem::Filesystem;
-use super::{Base, Bases, ring};
-use crate::error::{Code, Error, Result};
+use super::refused::refused;
+use super::{Base, Bases, host, ring};
+use crate::error::Result;
 
 /// What `--io` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +100,12 @@ pub fn chosen(class: Class, filesystem: Filesystem) -> Engine {
     Engine::Threads
 }
 
+/// The network driver that `auto` takes, where io_uring can be had for connections or not.
+pub fn chosen_driver(has_ring: bool) -> NetworkDriver {
+    let _ = has_ring;
+    NetworkDriver::Epoll
+}
+
 impl Class {
     pub const ALL: [Self; 8] = [
         Self::MakeDirectory,
@@ -138,14 +144,26 @@ impl fmt::Display for Engine {
 }
 
 impl FileEngines {
-    /// Tries the ring where it was asked for, and fails with the reason where it is refused.
-    /// `queues` is how many there will be at the same time.
+    /// Tries the ring, and fails with the reason where it was asked for and is refused. Where the
+    /// choice is left to us, plain calls do all then. `queues` is how many there will be at the
+    /// same time.
     pub fn new(asked: FileEngine, bases: &Bases, queues: usize) -> Result<Self> {
-        let engines = Self::untried(asked, bases, queues);
-        if asked == FileEngine::Ring {
-            ring::RingQueue::new(bases, engines.shared.workers).map_err(refused)?;
+        let found = if asked == FileEngine::Threads { Ok(()) } else { host::try_ring() };
+        match (found, asked) {
+            (Ok(()), FileEngine::Ring) => {
+                let engines = Self::untried(asked, bases, queues);
+                ring::RingQueue::new(bases, engines.shared.workers)
+                    .map_err(|error| refused("--io ring", host::explain(&error)))?;
+                Ok(engines)
+            }
+            (Ok(()), _) => Ok(Self::untried(asked, bases, queues)),
+            (Err(why), FileEngine::Ring) => Err(refused("--io ring", why)),
+            (Err(why), _) => {
+                let engines = Self::untried(FileEngine::Threads, bases, queues);
+                engines.refuse(&why.to_string());
+                Ok(engines)
+            }
         }
-        Ok(engines)
     }
 
     /// Plain system calls for everything.
@@ -186,7 +204,7 @@ impl FileEngines {
             return None;
         }
         ring::RingQueue::new(bases, self.shared.workers)
-            .inspect_err(|error| self.refuse(&error.to_string()))
+            .inspect_err(|error| self.refuse(&host::explain(error).to_string()))
             .ok()
     }
 
@@ -258,10 +276,4 @@ impl std::ops::AddAssign for Tally {
             mine.batch_max = mine.batch_max.max(others.batch_max);
         }
     }
-}
-
-fn refused(cause: io::Error) -> Error {
-    Error::new(Code::Config, "`--io ring` cannot be had: io_uring is refused")
-        .with_source(cause)
-        .with_hint("`--io auto` goes on without it; `ringstall doctor` says more")
 }

@@ -1,9 +1,12 @@
-//! What `linux_host` offers, for hosts without it: no account is kept and nothing is scheduled.
+//! What `linux_host` offers, for hosts without it: no account is kept and nothing is scheduled,
+//! and there is no io_uring.
 
 use std::io;
 use std::time::Duration;
 
 use rustix::fs::Mode;
+
+use super::refused::{Refused, RingFindings};
 
 /// What the process has used; always nothing here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,4 +49,24 @@ pub fn current_umask() -> u32 {
     let umask = rustix::process::umask(Mode::empty());
     rustix::process::umask(umask);
     umask.as_raw_mode().into()
+}
+
+/// Never to be had here.
+pub fn try_ring() -> Result<(), Refused> {
+    Err(absent())
+}
+
+pub fn explain(_error: &io::Error) -> Refused {
+    absent()
+}
+
+pub fn probe_ring() -> RingFindings {
+    RingFindings { files: Some(absent()), sockets: Some(absent()), parts: Vec::new() }
+}
+
+fn absent() -> Refused {
+    Refused {
+        why: "this program was built without io_uring".to_owned(),
+        advice: "use a build for Linux with the feature `io-uring`".to_owned(),
+    }
 }
