@@ -15,8 +15,9 @@ use hyper::rt::{Read, Write};
 use tokio::sync::oneshot;
 
 use super::engines::NetworkDriver;
-use super::host::{Usage, thread_usage};
-use crate::error::{Code, Error, Result};
+use super::host::{self, Usage, thread_usage};
+use super::refused::refused;
+use crate::error::Result;
 
 mod epoll;
 #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
@@ -114,17 +115,14 @@ pub fn run<T>(
 
 /// Fails with the reason where a driver that was asked for by name cannot be had.
 pub fn check(asked: NetworkDriver) -> Result<()> {
-    let (tried, name) = match asked {
+    let (name, run): (_, fn() -> io::Result<()>) = match asked {
         NetworkDriver::Auto | NetworkDriver::Epoll => return Ok(()),
-        NetworkDriver::Ring => (ring::run(async |_| ()).map(drop), "ring"),
-        NetworkDriver::TokioUring => (uring::run(async |_| ()).map(drop), "tokio-uring"),
+        NetworkDriver::Ring => ("ring", || ring::run(async |_| ()).map(drop)),
+        NetworkDriver::TokioUring => ("tokio-uring", || uring::run(async |_| ()).map(drop)),
     };
-    tried.map_err(|cause| {
-        let message = format!("`--net {name}` cannot be had: io_uring is refused");
-        Error::new(Code::Config, message)
-            .with_source(cause)
-            .with_hint("`--net auto` goes on without it; `ringstall doctor` says more")
-    })
+    // A driver that is made and not used does not find that a sandbox refuses io_uring_enter(2).
+    let tried = host::try_ring().and_then(|()| run().map_err(|error| host::explain(&error)));
+    tried.map_err(|why| refused(&format!("--net {name}"), why))
 }
 
 /// The addresses of a host. An IPv6 address comes without brackets.
