@@ -26,6 +26,8 @@ mod host;
 #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
 #[path = "backend/other_host.rs"]
 mod host;
+pub mod machine;
+pub mod mounts;
 pub mod network;
 mod place;
 mod queue;
@@ -37,13 +39,12 @@ mod ring;
 mod ring;
 mod threads;
 
-pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally};
-pub use engines::{chosen, chosen_driver};
+pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
 pub use filesystem::Filesystem;
 pub use host::{Usage, current_umask, probe_ring, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use queue::{Failure, FileQueue};
-pub use refused::{Refused, RingFindings, RingPart, RingPartKind};
+pub use refused::{Refused, RingFindings, RingPart, RingPartKind, RingPartRole};
 
 /// Which of the two open directories a path is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

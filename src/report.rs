@@ -69,6 +69,11 @@ impl Reporter {
         let _ = writeln!(anstream::stdout(), "{text}");
     }
 
+    /// A result that may hold text from outside.
+    pub fn report(self, text: &str) {
+        self.line(printable(text).trim_end());
+    }
+
     /// Whether a progress bar is shown.
     pub fn has_progress(self) -> bool {
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

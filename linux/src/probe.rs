@@ -53,8 +53,10 @@ pub enum Use {
 /// Who cannot do without something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// It makes things faster.
+    /// It is not used, and told for who compares kernels.
     Nobody,
+    /// It saves switches or system calls.
+    Speed,
     Files,
     Sockets,
     All,
@@ -64,7 +66,7 @@ impl Probe {
     /// Why a ring cannot be used for this at all; `None` where it can.
     pub fn refusal(&self, purpose: Use) -> Option<Refusal> {
         let is_needed = |trial: &&Trial| match trial.need {
-            Need::Nobody => false,
+            Need::Nobody | Need::Speed => false,
             Need::Files => purpose == Use::Files,
             Need::Sockets => purpose == Use::Sockets,
             Need::All => true,
@@ -83,6 +85,11 @@ impl Trial {
     /// Whether it can be used.
     pub fn works(&self) -> bool {
         self.errno.is_none()
+    }
+
+    /// Whether files or sockets cannot do without it.
+    pub fn is_needed(&self) -> bool {
+        !matches!(self.need, Need::Nobody | Need::Speed)
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -125,7 +132,7 @@ pub fn probe() -> Probe {
             None
         }
         // Where something is missing, its own trial says what.
-        Err(_) if trials.iter().any(|trial| trial.need != Need::Nobody && !trial.works()) => None,
+        Err(_) if trials.iter().any(|trial| trial.is_needed() && !trial.works()) => None,
         Err(error) => Some(refused(error)),
     };
     Probe { setup, trials }
@@ -190,9 +197,11 @@ fn setup_flags() -> Vec<Trial> {
     let try_flag = |(name, since, set): SetupFlag| {
         let mut builder = IoUring::builder();
         set(&mut builder);
-        // What each ring is made with, whatever else can be had.
-        let is_basic = matches!(name, "CQSIZE" | "CLAMP");
-        let need = if is_basic { Need::All } else { Need::Nobody };
+        let need = match name {
+            "CQSIZE" | "CLAMP" => Need::All,
+            "TASKRUN_FLAG" | "SINGLE_ISSUER" | "DEFER_TASKRUN" => Need::Speed,
+            _ => Need::Nobody,
+        };
         trial(Kind::SetupFlag, (name, since), need, builder.build(ENTRIES).map(drop))
     };
     SETUP_FLAGS.map(try_flag).into()
@@ -205,7 +214,7 @@ fn features(parameters: &Parameters) -> Vec<Trial> {
         ("CQE_SKIP", "5.17", Need::Files, parameters.is_feature_skip_cqe_on_success()),
         ("LINKED_FILE", "5.17", Need::Files, parameters.is_feature_linked_file()),
         ("RECVSEND_BUNDLE", "6.10", Need::Nobody, parameters.is_feature_recvsend_bundle()),
-        ("MIN_TIMEOUT", "6.12", Need::Nobody, parameters.is_feature_min_timeout()),
+        ("MIN_TIMEOUT", "6.12", Need::Speed, parameters.is_feature_min_timeout()),
     ];
     let unknown = || io::Error::from_raw_os_error(libc::EINVAL);
     let try_one = |(name, since, need, has)| {
@@ -263,10 +272,10 @@ fn opcodes(ring: &mut Ring) -> Vec<Trial> {
         }),
         ("OPENAT", "5.6", Need::Files, opcode::OpenAt::new(here, empty).build()),
         ("CLOSE", "5.6", Need::All, opcode::Close::new(none).build()),
-        ("READ", "5.6", Need::Nobody, opcode::Read::new(none, target.as_mut_ptr(), 1).build()),
+        ("READ", "5.6", Need::Sockets, opcode::Read::new(none, target.as_mut_ptr(), 1).build()),
         ("WRITE", "5.6", Need::Files, opcode::Write::new(none, byte.as_ptr(), 1).build()),
         ("SEND", "5.6", Need::Sockets, opcode::Send::new(none, byte.as_ptr(), 1).build()),
-        ("RECV", "5.6", Need::Sockets, opcode::Recv::new(none, target.as_mut_ptr(), 1).build()),
+        ("RECV", "5.6", Need::Nobody, opcode::Recv::new(none, target.as_mut_ptr(), 1).build()),
         ("SHUTDOWN", "5.11", Need::Nobody, opcode::Shutdown::new(none, libc::SHUT_WR).build()),
         ("RENAMEAT", "5.11", Need::Files, opcode::RenameAt::new(here, empty, here, empty).build()),
         ("UNLINKAT", "5.11", Need::Files, opcode::UnlinkAt::new(here, empty).build()),

@@ -100,12 +100,6 @@ pub fn chosen(class: Class, filesystem: Filesystem) -> Engine {
     Engine::Threads
 }
 
-/// The network driver that `auto` takes, where io_uring can be had for connections or not.
-pub fn chosen_driver(has_ring: bool) -> NetworkDriver {
-    let _ = has_ring;
-    NetworkDriver::Epoll
-}
-
 impl Class {
     pub const ALL: [Self; 8] = [
         Self::MakeDirectory,

@@ -5,7 +5,7 @@ use std::io;
 use ringstall_linux::{Kind, Need, Refusal, Trial, Use};
 use rustix::fs::Mode;
 
-use super::refused::{Refused, RingFindings, RingPart, RingPartKind};
+use super::refused::{Refused, RingFindings, RingPart, RingPartKind, RingPartRole};
 
 pub use ringstall_linux::{Usage, kernel_workers, schedule_in_batches};
 
@@ -55,7 +55,12 @@ fn part(trial: &Trial) -> RingPart {
         Kind::Registration => RingPartKind::Registration,
         Kind::Opcode => RingPartKind::Opcode,
     };
-    RingPart { kind, name, since, is_needed: need != Need::Nobody, errno }
+    let role = match need {
+        Need::Files | Need::Sockets | Need::All => RingPartRole::Needed,
+        Need::Speed => RingPartRole::Faster,
+        Need::Nobody => RingPartRole::Unused,
+    };
+    RingPart { kind, name, since, role, errno }
 }
 
 impl From<Refusal> for Refused {

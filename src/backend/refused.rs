@@ -29,8 +29,7 @@ pub struct RingPart {
     pub name: &'static str,
     /// The first kernel that has it.
     pub since: &'static str,
-    /// Whether files or connections cannot do without it.
-    pub is_needed: bool,
+    pub role: RingPartRole,
     /// The errno that it met.
     pub errno: Option<i32>,
 }
@@ -41,6 +40,17 @@ pub enum RingPartKind {
     Feature,
     Registration,
     Opcode,
+}
+
+/// What depends on a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingPartRole {
+    /// Files or connections cannot do without it.
+    Needed,
+    /// It saves switches or system calls.
+    Faster,
+    /// It is told for who compares kernels.
+    Unused,
 }
 
 impl RingPartKind {

@@ -14,6 +14,7 @@ mod auth;
 mod bins;
 mod bundled;
 mod cache;
+mod doctor;
 mod emptying;
 mod extract;
 mod fetch;
