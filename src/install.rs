@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rayon::ThreadPool;
 
 use crate::backend::{
-    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Tally, Usage, network,
+    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Tally, Usage, machine, network,
     schedule_in_batches, usage,
 };
 use crate::cache::Cache;
@@ -168,9 +168,11 @@ impl<'p> Installation<'_, 'p> {
             count(parcels.len(), "tarball"),
         ));
         let progress = Arc::new(Progress::default());
+        let mut network = self.request.settings.network.clone();
+        network.connections_max = network.connections_max.min(connections_max());
         let options = FetchOptions {
             driver: self.request.network_driver,
-            network: self.request.settings.network.clone(),
+            network,
             registries: Arc::new(self.request.settings.registries.clone()),
             limits: Limits::default(),
             budget: Budget::new(BODIES_BYTES_MAX),
@@ -267,6 +269,13 @@ fn make_pool(jobs: usize) -> Result<ThreadPool> {
             Error::new(Code::Io, format!("failed to start {}", count(jobs, "thread")))
                 .with_source(cause)
         })
+}
+
+/// A quarter of the files that may be open is for connections; the rest is for those to other
+/// origins, and for what the workers read and write.
+fn connections_max() -> usize {
+    let open_files = machine::open_files_max().unwrap_or(u64::MAX);
+    usize::try_from(open_files / 4).unwrap_or(usize::MAX).max(1)
 }
 
 /// Names all that would have to be fetched, at once.

@@ -29,6 +29,8 @@ mod optional;
 mod output;
 mod place;
 mod platform;
+#[cfg(feature = "io-uring")]
+mod refusals;
 pub(crate) mod retry;
 mod scripts;
 mod settings;
