@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, mpsc};
 use url::Url;
 
-use crate::backend::NetworkDriver;
 use crate::backend::network::{self, Ended, Network, NetworkTally};
+use crate::backend::{NetworkDriver, explain};
 use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
 use crate::http::{Body, Budget, Client, Limits, Traffic};
@@ -124,7 +124,8 @@ pub fn run(
             }
             Ok((Ended::Refused(error), _)) | Err(error) => error,
         };
-        stats.refusal = Some(format!("the network driver {driver} is refused: {refused}"));
+        let why = explain(&refused);
+        stats.refusal = Some(format!("the network driver {driver} is refused: {why}"));
         failure = Some(refused);
         stage.give_up_running();
     }

@@ -67,7 +67,7 @@ pub struct Summary {
     pub network: Option<network::NetworkTally>,
     /// The most threads that the kernel had at work on file operations.
     pub kernel_workers: usize,
-    /// Why the ring is not used where it should be, for files and for the network.
+    /// Why io_uring is not used where it would be, for files and for the network.
     pub refusals: Vec<String>,
 }
 
@@ -107,7 +107,8 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let installed = installation.install(&mut aside, &mut clock);
     // Also after a failure: what was moved aside is not wanted back.
     let removed = pool.install(|| aside.remove());
-    if let Some(why) = engines.refusal() {
+    installation.summary.refusals.extend(engines.refusal());
+    for why in &installation.summary.refusals {
         reporter.detail(&format!("io_uring is not used: {why}"));
     }
     installed.and(removed)?;
@@ -170,8 +171,13 @@ impl<'p> Installation<'_, 'p> {
         let progress = Arc::new(Progress::default());
         let mut network = self.request.settings.network.clone();
         network.connections_max = network.connections_max.min(connections_max());
+        // What is known to be refused is neither tried nor told again.
+        let driver = match self.request.network_driver {
+            NetworkDriver::Auto if self.site.engines.refusal().is_some() => NetworkDriver::Epoll,
+            driver => driver,
+        };
         let options = FetchOptions {
-            driver: self.request.network_driver,
+            driver,
             network,
             registries: Arc::new(self.request.settings.registries.clone()),
             limits: Limits::default(),

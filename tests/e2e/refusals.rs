@@ -2,9 +2,10 @@
 //! reads why when asking for more, and who insists is told the reason and the remedy.
 //!
 //! The command is confined as a container confines it. The sysctl `kernel.io_uring_disabled` is the
-//! whole machine's, other tests' too, so what it does is held in `linux/`, without setting it.
+//! whole machine's, other tests' too: it is not set, and the command is shown another file there.
 
 use std::fs;
+use std::path::Path;
 
 use ringstall_linux::Refusal;
 use ringstall_linux::confine::{Confinement, SystemCall};
@@ -50,6 +51,41 @@ fn a_ring_that_can_be_made_and_not_used_is_refused_as_well() {
 }
 
 #[test]
+fn the_sysctl_that_forbids_io_uring_is_named() {
+    let fixture = Fixture::new(1);
+    let confinement = Confinement::default().refuse_ring(EPERM);
+    let script = format!("echo 2 > level && mount --bind level {SYSCTL} && exec \"$0\" \"$@\"");
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = fixture.project.command(Path::new("unshare"), "022");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &script, program]);
+        command.args(["ci", "-C"]).arg(fixture.project.path()).arg("--cache").arg("cache");
+        command.args(fixture.project.registry_arguments()).args(arguments);
+        confinement.apply(&mut command);
+        fixture.project.run(command)
+    };
+    let mounted = run("true", &[]);
+    if mounted.code != Some(0) {
+        eprintln!("not run: {}", mounted.stderr.trim());
+        return;
+    }
+    let reason = "the sysctl kernel.io_uring_disabled is 2";
+
+    let auto = run(RINGSTALL, &[&AUTO[..], &["--verbose"]].concat());
+    auto.assert_success();
+    let told: Vec<_> = auto.stderr.lines().filter(|line| line.contains("io_uring")).collect();
+    assert_eq!(told, [format!("io_uring is not used: {reason}")]);
+    assert_eq!(fixture.project.whole_tree(), fixture.expected);
+
+    let forced = run(RINGSTALL, &["--io", "ring"]);
+    forced.assert_failure(&[
+        "error: ECONFIG: `--io ring` cannot be had: io_uring is refused",
+        &format!("  caused by: {reason}"),
+        "hint: have it allowed by `sysctl kernel.io_uring_disabled=0` on the host, or leave it to \
+         `auto`; `ringstall doctor` says more",
+    ]);
+}
+
+#[test]
 fn without_locked_memory_the_tree_is_the_same_or_the_reason_is_told() {
     let fixture = Fixture::new(3);
     let confinement = Confinement::default().limit_locked_bytes(0);
@@ -79,6 +115,7 @@ fn few_open_files_are_enough_for_every_engine() {
     }
 }
 
+const RINGSTALL: &str = env!("CARGO_BIN_EXE_ringstall");
 const SYSCTL: &str = "/proc/sys/kernel/io_uring_disabled";
 
 /// Says so where what needs a ring is not run.
@@ -109,12 +146,9 @@ fn assert_refused(confinement: &Confinement, [reason, advice]: &[String; 2]) {
     let fixture = Fixture::new(3);
     fixture.assert_installs(confinement, &AUTO);
 
-    fixture.forget();
-    let verbose = fixture.ci(confinement, &[&AUTO[..], &["--verbose"]].concat());
-    verbose.assert_success();
-    let told: Vec<_> = verbose.stderr.lines().filter(|line| line.contains("io_uring")).collect();
-    assert_eq!(told, [format!("io_uring is not used: {reason}")]);
-    assert_eq!(fixture.project.whole_tree(), fixture.expected);
+    fixture.assert_tells(confinement, &AUTO, reason);
+    let of_network = format!("the network driver ring is refused: {reason}");
+    fixture.assert_tells(confinement, &["--io", "threads", "--net", "auto"], &of_network);
 
     for [option, engine] in FORCED {
         fixture.ci(confinement, &[option, engine]).assert_failure(&[
@@ -158,6 +192,18 @@ impl Fixture {
         let mut command = self.project.ci_command(arguments);
         confinement.apply(&mut command);
         self.project.run(command)
+    }
+
+    /// Installs, and with --verbose says once why io_uring is not used.
+    #[track_caller]
+    fn assert_tells(&self, confinement: &Confinement, arguments: &[&str], why: &str) {
+        self.forget();
+        let outcome = self.ci(confinement, &[arguments, &["--verbose"]].concat());
+        outcome.assert_success();
+        let lines = outcome.stderr.lines().filter(|line| line.contains("io_uring"));
+        let told: Vec<_> = lines.collect();
+        assert_eq!(told, [format!("io_uring is not used: {why}")]);
+        assert_eq!(self.project.whole_tree(), self.expected);
     }
 
     #[track_caller]
