@@ -13,7 +13,7 @@ use crate::backend::mounts::Mount;
 use crate::backend::network::Driver;
 use crate::backend::{
     At, Base, Bases, Class, Engine, FileQueue, Filesystem, LinkMode, NetworkDriver, Operation,
-    Placement, RingFindings, chosen, probe_ring,
+    Placement, RingFindings, RingPart, RingPartKind, RingPartRole, chosen, probe_ring,
 };
 use crate::error::{Code, Error, Result};
 
@@ -78,9 +78,8 @@ pub fn examine(project: &Path, cache: &Path) -> Result<Report> {
     let filesystem = |base| Filesystem::of(bases.fd(base));
     let cache = Folder::new(cache, asked_cache.is_dir(), filesystem(Base::Cache));
     let project = Folder::new(project, asked_project.is_dir(), filesystem(Base::Project));
-    let has_file_ring = ring.files.is_none();
     let engine = |class, folder: &Folder| {
-        if has_file_ring { chosen(class, folder.filesystem) } else { Engine::Threads }
+        if carries(&ring, class) { chosen(class, folder.filesystem) } else { Engine::Threads }
     };
     let engines = Class::ALL.map(|class| (class, engine(class, &cache), engine(class, &project)));
     let (hard_link, reflink) = try_placements(&bases, &cache.path);
@@ -118,6 +117,27 @@ fn nearest(path: &Path) -> Result<PathBuf> {
     found.ok_or_else(|| {
         Error::new(Code::Io, format!("failed to find a folder at or above `{}`", path.display()))
     })
+}
+
+/// Whether a ring can be had, and does all that a class of operations takes. Where it does not, the
+/// class alone goes on by plain calls.
+fn carries(ring: &RingFindings, class: Class) -> bool {
+    let opcodes: &[&str] = match class {
+        Class::MakeDirectory => &["MKDIRAT"],
+        Class::WriteFile => &["OPENAT", "WRITE", "CLOSE"],
+        Class::HardLink => &["LINKAT"],
+        Class::Clone | Class::Copy => &["OPENAT", "CLOSE"],
+        Class::MakeSymlink => &["SYMLINKAT"],
+        Class::Rename => &["RENAMEAT"],
+        Class::Remove => &["UNLINKAT"],
+    };
+    let is_opcode = |part: &RingPart| part.kind == RingPartKind::Opcode;
+    let is_missed = |part: &RingPart| {
+        let matters = opcodes.contains(&part.name) || !is_opcode(part);
+        part.errno.is_some() && part.role == RingPartRole::Needed && matters
+    };
+    // Opcodes are tried only on a ring that can be used.
+    ring.parts.iter().any(is_opcode) && !ring.parts.iter().any(is_missed)
 }
 
 /// The first of those that `auto` tries which is not refused.
@@ -170,5 +190,45 @@ fn try_placement(
             Trial::Works
         }
         Err(failure) => Trial::Fails(failure.source.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(kind: RingPartKind, name: &'static str, errno: Option<i32>) -> RingPart {
+        RingPart { kind, name, since: "5.15", role: RingPartRole::Needed, errno }
+    }
+
+    fn carried(parts: Vec<RingPart>) -> Vec<Class> {
+        let ring = RingFindings { files: None, sockets: None, parts };
+        Class::ALL.into_iter().filter(|class| carries(&ring, *class)).collect()
+    }
+
+    #[test]
+    fn an_opcode_that_is_refused_concerns_the_classes_that_need_it() {
+        let open = part(RingPartKind::Opcode, "OPENAT", Some(13));
+        let link = part(RingPartKind::Opcode, "LINKAT", None);
+        assert_eq!(
+            carried(vec![open, link]),
+            [
+                Class::MakeDirectory,
+                Class::HardLink,
+                Class::MakeSymlink,
+                Class::Rename,
+                Class::Remove
+            ]
+        );
+    }
+
+    #[test]
+    fn without_what_all_need_nothing_is_carried() {
+        let link = part(RingPartKind::Opcode, "LINKAT", None);
+        let files = part(RingPartKind::Registration, "FILES2 (sparse)", Some(22));
+        assert_eq!(carried(vec![files.clone(), link]), []);
+        let files = RingPart { errno: None, ..files };
+        assert_eq!(carried(vec![files]), [], "no opcode could be tried");
+        assert_eq!(carried(Vec::new()), []);
     }
 }

@@ -114,7 +114,7 @@ pub fn run(
     let mut failure = None;
     for driver in stage.options.driver.in_order() {
         let ran = network::run(*driver, async |network| run_lanes(network, stage.clone()).await);
-        let refused = match ran {
+        let (why, refused) = match ran {
             Ok((Ended::Output(()), tally)) => {
                 let traffic = &stage.options.progress.traffic;
                 stats.requests = traffic.requests();
@@ -122,9 +122,9 @@ pub fn run(
                 stats.network = Some(tally);
                 return Ok(stats);
             }
-            Ok((Ended::Refused(error), _)) | Err(error) => error,
+            Ok((Ended::Refused(error), _)) => (error.to_string(), error),
+            Err(error) => (explain(&error).to_string(), error),
         };
-        let why = explain(&refused);
         stats.refusal = Some(format!("the network driver {driver} is refused: {why}"));
         failure = Some(refused);
         stage.give_up_running();

@@ -109,7 +109,7 @@ impl fmt::Display for Refusal {
             }
             Self::SecurityModule { errno } => write!(
                 formatter,
-                "a security module answers {} to io_uring: no seccomp filter and no sysctl does",
+                "a security module answers {} to io_uring, no seccomp filter and no sysctl",
                 name(*errno)
             ),
             Self::Disabled { level } => {
