@@ -237,7 +237,6 @@ impl<'p> Installation<'_, 'p> {
         summary.usage = usage();
         summary.operations = self.site.engines.tally();
         summary.kernel_workers = self.site.engines.kernel_workers();
-        summary.refusals.extend(self.site.engines.refusal());
         summary
     }
 }
