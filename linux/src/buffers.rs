@@ -51,8 +51,8 @@ impl BufferRing {
         let buffers = Area::new(usize::from(count) * buffer_bytes as usize);
         let mut made = Self { group, count, buffer_bytes, entries, buffers, tail: 0 };
         let address = made.entries.start.as_ptr() as u64;
-        // SAFETY: the kernel reads the entries and writes to the buffers they name until both are
-        // unregistered; the areas live as long as this value, which its owner keeps until then.
+        // SAFETY: drain: the kernel reads the entries and writes to the buffers they name until
+        // both are unregistered; this value has the areas, and its owner keeps it until then.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, count, group, 0) }?;
         (0..count).for_each(|id| made.offer(id));
         made.publish();
@@ -79,9 +79,8 @@ impl BufferRing {
         let offset = usize::from(filled.id) * self.buffer_bytes as usize;
         // SAFETY: the area is `count` buffers long, and `take` has checked the number.
         let start = unsafe { self.buffers.start.add(offset) };
-        // SAFETY: the memory is initialised (it was zeroed, then written by the kernel), and the
-        // kernel leaves a buffer alone from its completion until it is given back, which consumes
-        // the `Filled` that is borrowed here.
+        // SAFETY: buffers: the memory is initialised (it was zeroed, then written by the kernel),
+        // and the kernel leaves it alone until the `Filled` that is borrowed here is given back.
         unsafe { std::slice::from_raw_parts(start.as_ptr(), filled.length()) }
     }
 
@@ -98,8 +97,8 @@ impl BufferRing {
         let buffer = unsafe { self.buffers.start.add(offset) };
         // SAFETY: the area is `count` entries long, and the place is below that.
         let entry = unsafe { self.entries.start.cast::<BufRingEntry>().add(place) };
-        // SAFETY: the entry is aligned and initialised, and the kernel reads it only once the tail
-        // has passed it: there are as many entries as buffers, so this one is not offered now.
+        // SAFETY: buffers: the entry is aligned and initialised, and the kernel reads it only once
+        // the tail has passed it: there are as many as buffers, so this one is not offered now.
         let entry = unsafe { &mut *entry.as_ptr() };
         entry.set_addr(buffer.as_ptr() as u64);
         entry.set_len(self.buffer_bytes);
@@ -112,8 +111,8 @@ impl BufferRing {
         let base = self.entries.start.cast::<BufRingEntry>();
         // SAFETY: the base is that of a whole ring of entries.
         let tail = unsafe { BufRingEntry::tail(base.as_ptr()) };
-        // SAFETY: the tail is two aligned bytes of the area, which only this value writes to; the
-        // kernel reads them (io_uring_register_buf_ring(3)).
+        // SAFETY: the tail is two aligned bytes of the area, which only this value writes to and
+        // the kernel reads (io_uring_register_buf_ring(3)).
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         // Release: the entries are written before.
         tail.store(self.tail, Ordering::Release);

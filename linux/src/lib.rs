@@ -1,4 +1,24 @@
 //! A small, safe io_uring engine for files and sockets. It knows nothing of npm.
+//!
+//! - [`probe()`] finds out by trying what the kernel and the sandbox allow, and [`Refusal`] says
+//!   why not and what to do.
+//! - [`FileRing`] carries out file operations, thousands in flight, for one thread.
+//! - [`Network`] runs the tasks, timers and streams of one thread, which waits for many of them in
+//!   one call.
+//! - [`Ring`] is what both stand on: two queues, and all waiting, retrying and flow control.
+//!
+//! # What the unsafe code rests on
+//!
+//! A block that leaves memory to the kernel names the clause that it relies on.
+//!
+//! - **Ownership.** What an entry points to (paths, bytes, addresses) belongs to a flight or a
+//!   socket in a slab, on the heap, from before the entry is queued until its last completion has
+//!   been taken; meanwhile it is neither moved, changed nor freed.
+//! - **Drain.** Whoever owns such a slab waits, when it is dropped, until nothing is in flight.
+//!   Where the kernel cannot be asked any more, the slab is leaked.
+//! - **Buffers.** A provided buffer is the kernel's from when it is offered until a completion
+//!   names it, then ours until it is given back, which consumes the value that stands for it.
+
 
 mod buffers;
 #[cfg(feature = "confine")]

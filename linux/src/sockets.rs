@@ -213,7 +213,7 @@ impl Sockets {
         let fd = types::Fd(bell.as_raw_fd());
         let entry = opcode::Read::new(fd, self.bell_count.as_mut_ptr(), 8).build();
         let entry = entry.user_data(user_data(0, Kind::Bell));
-        // SAFETY: the count stays in its box until the read has completed, or is leaked.
+        // SAFETY: ownership: the count stays in its box until the read has completed, or is leaked.
         unsafe { self.ring.push(&[entry]) }?;
         self.is_bell_awaited = true;
         self.in_flight += 1;
@@ -306,9 +306,9 @@ impl Sockets {
     }
 
     fn start(&mut self, key: usize, kind: Kind, entry: Entry) -> io::Result<()> {
-        // SAFETY: the address is in a box, and the bytes to send are in a vector that is left alone
-        // while it is sending; both belong to the socket, which is removed only when nothing is in
-        // flight for it, or leaked. Received bytes go to the ring's own buffers.
+        // SAFETY: ownership: the address is in a box, and the bytes to send are in a vector that is
+        // left alone while it is sending; both belong to the socket, which is removed only when
+        // nothing is in flight for it. Received bytes go to the ring's own buffers.
         unsafe { self.ring.push(&[entry.user_data(user_data(key, kind))]) }?;
         self.slab[key].in_flight += 1;
         self.in_flight += 1;
@@ -422,11 +422,11 @@ impl Drop for Sockets {
         if self.ring.submitter().unregister_buf_ring(self.buffers.group()).is_err() {
             return;
         }
-        // SAFETY: nothing is in flight, and it is not used after this.
+        // SAFETY: drain: nothing is in flight, and it is not used after this.
         unsafe { ManuallyDrop::drop(&mut self.slab) };
-        // SAFETY: the kernel has let go of the buffers, and they are not used after this.
+        // SAFETY: drain: the kernel has let go of the buffers, and they are not used after this.
         unsafe { ManuallyDrop::drop(&mut self.buffers) };
-        // SAFETY: nothing is in flight, and it is not used after this.
+        // SAFETY: drain: nothing is in flight, and it is not used after this.
         unsafe { ManuallyDrop::drop(&mut self.bell_count) };
     }
 }
