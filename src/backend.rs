@@ -19,7 +19,6 @@ use rustix::io::Errno;
 use crate::error::{Code, Error, Result};
 
 mod engines;
-mod epoll;
 mod filesystem;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 #[path = "backend/linux_host.rs"]
@@ -27,8 +26,12 @@ mod host;
 #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
 #[path = "backend/other_host.rs"]
 mod host;
+pub mod machine;
+pub mod mounts;
+pub mod network;
 mod place;
 mod queue;
+mod refused;
 #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
 #[path = "backend/no_ring.rs"]
 mod ring;
@@ -38,17 +41,12 @@ mod threads;
 
 #[cfg(test)]
 pub(crate) use engines::engines_to_test;
-pub use engines::{Class, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
+pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
 pub use filesystem::Filesystem;
-pub use host::{Usage, current_umask, schedule_in_batches, usage};
+pub use host::{Usage, current_umask, explain, probe_ring, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use queue::{Failure, FileQueue};
-
-/// Connections, timers and tasks, as the network driver offers them. All of it works only inside
-/// [`network::run`], on that thread.
-pub mod network {
-    pub use super::epoll::{connect, resolve, run, sleep, spawn, timeout};
-}
+pub use refused::{Refused, RingFindings, RingPart, RingPartKind, RingPartRole};
 
 /// Which of the two open directories a path is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,8 @@ pub enum Command {
     Ci(Box<CiArguments>),
     /// Look after the cache of unpacked packages
     Cache(CacheArguments),
+    /// Tell what this machine allows: io_uring, links, limits, and which engines are taken
+    Doctor(DoctorArguments),
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +113,19 @@ pub struct CiArguments {
     no_fund: bool,
     #[arg(long, hide = true)]
     no_progress: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// The project's folder
+    #[arg(short = 'C', long = "prefix", value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// Where unpacked packages are kept [default: $XDG_CACHE_HOME/ringstall]
+    #[arg(long, value_name = "DIR", env = "RINGSTALL_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,8 @@
 //! The network stage: downloads a list of tarballs, many at once, and hands each body over.
 //!
 //! [`run`] takes a thread of its own, the only one with an asynchronous runtime. It does not know
-//! what is in a tarball; the one who unpacks them asks for a damaged one again.
+//! what is in a tarball; the one who unpacks them asks for a damaged one again. A network driver
+//! that the kernel turns out to refuse gives way to the next one, which does what is left.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, mpsc};
 use url::Url;
 
-use crate::backend::network;
+use crate::backend::network::{self, Ended, Network, NetworkTally};
+use crate::backend::{NetworkDriver, explain};
 use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
 use crate::http::{Body, Budget, Client, Limits, Traffic};
@@ -52,6 +54,7 @@ pub enum Again {
 /// What the downloads are made with.
 #[derive(Debug)]
 pub struct FetchOptions {
+    pub driver: NetworkDriver,
     pub network: NetworkSettings,
     pub registries: Arc<Registries>,
     pub limits: Limits,
@@ -61,10 +64,14 @@ pub struct FetchOptions {
     pub progress: Arc<Progress>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FetchStats {
     pub requests: u64,
     pub bytes_received: u64,
+    /// Of the driver that came to the end; `None` where nothing was to be fetched.
+    pub network: Option<NetworkTally>,
+    /// Why a driver before it did not.
+    pub refusal: Option<String>,
 }
 
 /// How far the downloads are, to be read from any thread.
@@ -102,28 +109,51 @@ pub fn run(
     deliver: crossbeam_channel::Sender<Fetched>,
     again: mpsc::UnboundedReceiver<Again>,
 ) -> Result<FetchStats> {
-    let progress = options.progress.clone();
-    network::run(run_lanes(downloads, options, deliver, again)).map_err(|cause| {
-        Error::new(Code::Network, "failed to start the network thread").with_source(cause)
-    })?;
-    let Progress { traffic, .. } = &*progress;
-    Ok(FetchStats { requests: traffic.requests(), bytes_received: traffic.bytes_received() })
+    let stage = Rc::new(Stage::new(downloads, options, deliver, again));
+    let mut stats = FetchStats::default();
+    let mut failure = None;
+    for driver in stage.options.driver.in_order() {
+        let ran = network::run(*driver, async |network| run_lanes(network, stage.clone()).await);
+        let (why, refused) = match ran {
+            Ok((Ended::Output(()), tally)) => {
+                let traffic = &stage.options.progress.traffic;
+                stats.requests = traffic.requests();
+                stats.bytes_received = traffic.bytes_received();
+                stats.network = Some(tally);
+                return Ok(stats);
+            }
+            Ok((Ended::Refused(error), _)) => (error.to_string(), error),
+            Err(error) => (explain(&error).to_string(), error),
+        };
+        stats.refusal = Some(format!("the network driver {driver} is refused: {why}"));
+        failure = Some(refused);
+        stage.give_up_running();
+    }
+    let error = Error::new(Code::Network, "failed to start the network thread");
+    Err(match failure {
+        Some(cause) => error.with_source(cause),
+        None => error,
+    })
 }
 
-async fn run_lanes(
-    downloads: Vec<Download>,
-    options: FetchOptions,
-    deliver: crossbeam_channel::Sender<Fetched>,
-    mut again: mpsc::UnboundedReceiver<Again>,
-) {
-    let lane_count = options.network.connections_max.clamp(1, downloads.len().max(1));
-    let stage = Rc::new(Stage::new(downloads, options, deliver));
+async fn run_lanes(network: Network, stage: Rc<Stage>) {
+    let FetchOptions { network: settings, limits, budget, spool, progress, .. } = &stage.options;
+    let client = Rc::new(Client::new(
+        network.clone(),
+        settings.clone(),
+        *limits,
+        budget.clone(),
+        spool,
+        progress.traffic.clone(),
+    ));
+    let lane_count = settings.connections_max.clamp(1, stage.downloads.len().max(1));
     for _ in 0..lane_count {
-        let stage = stage.clone();
-        network::spawn(async move { stage.run_lane().await });
+        let (stage, client) = (stage.clone(), client.clone());
+        network.spawn(async move { stage.run_lane(&client).await });
     }
     let listener = stage.clone();
-    network::spawn(async move {
+    network.spawn(async move {
+        let mut again = listener.again.lock().await;
         while let Some(Again::Retry(index)) = again.recv().await {
             listener.queue_again(index);
         }
@@ -137,10 +167,9 @@ async fn run_lanes(
 struct Stage {
     downloads: Vec<Download>,
     positions: HashMap<usize, usize>,
-    client: Client,
-    registries: Arc<Registries>,
-    progress: Arc<Progress>,
+    options: FetchOptions,
     deliver: crossbeam_channel::Sender<Fetched>,
+    again: tokio::sync::Mutex<mpsc::UnboundedReceiver<Again>>,
     queue: mpsc::UnboundedSender<usize>,
     queued: tokio::sync::Mutex<mpsc::UnboundedReceiver<usize>>,
     state: RefCell<State>,
@@ -161,25 +190,21 @@ impl Stage {
         downloads: Vec<Download>,
         options: FetchOptions,
         deliver: crossbeam_channel::Sender<Fetched>,
+        again: mpsc::UnboundedReceiver<Again>,
     ) -> Self {
-        let FetchOptions { network, registries, limits, budget, spool, progress } = options;
-        let client = Client::new(network, limits, budget, &spool, progress.traffic.clone());
         let (queue, queued) = mpsc::unbounded_channel();
         let positions: HashMap<usize, usize> =
             downloads.iter().enumerate().map(|(position, one)| (one.index, position)).collect();
         assert_eq!(positions.len(), downloads.len(), "every download has an index of its own");
+        let is_pending = vec![false; downloads.len()];
         let stage = Self {
             positions,
-            client,
-            registries,
-            progress,
+            options,
             deliver,
+            again: tokio::sync::Mutex::new(again),
             queue,
             queued: tokio::sync::Mutex::new(queued),
-            state: RefCell::new(State {
-                is_pending: vec![false; downloads.len()],
-                ..State::default()
-            }),
+            state: RefCell::new(State { is_pending, ..State::default() }),
             stop: Notify::new(),
             downloads,
         };
@@ -200,14 +225,24 @@ impl Stage {
         }
     }
 
-    async fn run_lane(&self) {
+    /// Queues what was under way in lanes that are gone.
+    fn give_up_running(&self) {
+        let mut state = self.state.borrow_mut();
+        for position in std::mem::take(&mut state.running).into_values() {
+            // The other end is in the same value, so it is open.
+            let _ = self.queue.send(position);
+        }
+        self.show_oldest(&state);
+    }
+
+    async fn run_lane(&self, client: &Client) {
         loop {
             let next = self.queued.lock().await.recv().await;
             let Some(position) = next else { return };
             let download = &self.downloads[position];
             let number = self.start(position);
-            let authorization = |url: &Url| self.registries.authorization(url);
-            let result = self.client.get(&download.url, authorization).await;
+            let authorization = |url: &Url| self.options.registries.authorization(url);
+            let result = client.get(&download.url, authorization).await;
             self.end(number, position);
             let fetched = Fetched { index: download.index, result };
             if self.deliver.send(fetched).is_err() {
@@ -236,12 +271,12 @@ impl Stage {
         if was_oldest {
             self.show_oldest(&state);
         }
-        self.progress.done_count.fetch_add(1, Ordering::Relaxed);
+        self.options.progress.done_count.fetch_add(1, Ordering::Relaxed);
     }
 
     fn show_oldest(&self, state: &State) {
         let oldest = state.running.first_key_value();
         let name = oldest.map(|(_, position)| self.downloads[*position].name_version.clone());
-        *self.progress.oldest.lock().unwrap_or_else(PoisonError::into_inner) = name;
+        *self.options.progress.oldest.lock().unwrap_or_else(PoisonError::into_inner) = name;
     }
 }

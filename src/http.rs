@@ -1,6 +1,6 @@
 //! Downloads over HTTP/1.1: connections kept open, redirects, retries, limits.
 //!
-//! It knows nothing of packages. Everything runs on the one thread of [`crate::backend::network`].
+//! It knows nothing of packages, nor of who carries the bytes ([`crate::backend::network`]).
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ mod tests;
 pub use body::Body;
 pub use budget::{Budget, Reservation};
 
-use crate::backend::network;
+use crate::backend::network::Network;
 use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
 use crate::registry::{host_and_port, redact};
@@ -81,6 +81,7 @@ impl Traffic {
 /// Gets addresses. Many may be asked for at once; each waits for a connection of its own.
 #[derive(Debug)]
 pub struct Client {
+    network: Network,
     settings: Rc<NetworkSettings>,
     limits: Limits,
     budget: Budget,
@@ -92,6 +93,7 @@ pub struct Client {
 impl Client {
     /// Large bodies go through unnamed files in the folder `spool`.
     pub fn new(
+        network: Network,
         settings: NetworkSettings,
         limits: Limits,
         budget: Budget,
@@ -99,8 +101,8 @@ impl Client {
         traffic: Arc<Traffic>,
     ) -> Self {
         let settings = Rc::new(settings);
-        let pool = Pool::new(settings.clone());
-        Self { settings, limits, budget, spool: spool.to_owned(), pool, traffic }
+        let pool = Pool::new(network.clone(), settings.clone());
+        Self { network, settings, limits, budget, spool: spool.to_owned(), pool, traffic }
     }
 
     /// The body at an address. `authorization` is asked for the header of each address on the way,
@@ -121,7 +123,8 @@ impl Client {
                 Failure::Passing { retry_after, .. }
                     if tries_made <= self.settings.fetch_retries =>
                 {
-                    network::sleep(retry::wait(&self.settings, tries_made, retry_after)).await;
+                    let wait = retry::wait(&self.settings, tries_made, retry_after);
+                    self.network.sleep(wait).await;
                 }
                 Failure::Passing { error, .. } | Failure::Lasting(error) => return Err(error),
             }
@@ -140,11 +143,11 @@ impl Client {
                 200 => return self.read(&here, response, lease).await,
                 301 | 302 | 303 | 307 | 308 => {
                     here = redirect_target(&here, response.headers())?;
-                    drain(response, lease).await;
+                    self.drain(response, lease).await;
                 }
                 status => {
                     let failure = refusal(&here, status, response.headers());
-                    drain(response, lease).await;
+                    self.drain(response, lease).await;
                     return Err(failure);
                 }
             }
@@ -163,7 +166,7 @@ impl Client {
         let mut is_fresh = false;
         loop {
             let mut lease = self.pool.lease(url, is_fresh).await?;
-            let answer = timed(&self.settings, lease.sender.send_request(request.clone())).await;
+            let answer = self.timed(lease.sender.send_request(request.clone())).await;
             if let Some(Err(_)) = answer
                 && lease.is_reused
             {
@@ -229,7 +232,7 @@ impl Client {
         let memory_max = if claimed.is_some() { in_memory } else { body_memory_max };
         let mut gathering = Gathering::new(&self.spool, memory_max, claimed, reservation);
         loop {
-            let frame = match timed(&self.settings, incoming.frame()).await {
+            let frame = match self.timed(incoming.frame()).await {
                 Some(Some(Ok(frame))) => frame,
                 Some(Some(Err(cause))) => return Err(broken(url, cause)),
                 Some(None) => break,
@@ -247,6 +250,29 @@ impl Client {
         Ok(gathering.finish()?)
     }
 
+    /// Reads what is left of an answer that is not wanted, so that its connection can be used
+    /// again.
+    async fn drain(&self, response: Response<Incoming>, lease: Lease) {
+        let mut incoming = response.into_body();
+        let to_the_end = async {
+            let mut length = 0;
+            while let Some(frame) = incoming.frame().await {
+                length += frame.ok()?.data_ref().map_or(0, Bytes::len);
+                if length > DRAINED_BYTES_MAX {
+                    return None;
+                }
+            }
+            Some(())
+        };
+        if let Some(Some(())) = self.network.timeout(DRAIN_WAIT, to_the_end).await {
+            lease.give_back();
+        }
+    }
+
+    async fn timed<F: Future>(&self, future: F) -> Option<F::Output> {
+        timed(&self.network, &self.settings, future).await
+    }
+
     fn silent(&self, url: &Url) -> Failure {
         let seconds = self.settings.fetch_timeout.as_secs_f64();
         let message = format!("`{}` sent nothing for {seconds} seconds", redact(url));
@@ -255,29 +281,15 @@ impl Client {
 }
 
 /// The future's output, unless nothing comes for as long as a connection may stay silent.
-async fn timed<F: Future>(settings: &NetworkSettings, future: F) -> Option<F::Output> {
+async fn timed<F: Future>(
+    network: &Network,
+    settings: &NetworkSettings,
+    future: F,
+) -> Option<F::Output> {
     if settings.fetch_timeout.is_zero() {
         return Some(future.await);
     }
-    network::timeout(settings.fetch_timeout, future).await
-}
-
-/// Reads what is left of an answer that is not wanted, so that its connection can be used again.
-async fn drain(response: Response<Incoming>, lease: Lease) {
-    let mut incoming = response.into_body();
-    let to_the_end = async {
-        let mut length = 0;
-        while let Some(frame) = incoming.frame().await {
-            length += frame.ok()?.data_ref().map_or(0, Bytes::len);
-            if length > DRAINED_BYTES_MAX {
-                return None;
-            }
-        }
-        Some(())
-    };
-    if let Some(Some(())) = network::timeout(DRAIN_WAIT, to_the_end).await {
-        lease.give_back();
-    }
+    network.timeout(settings.fetch_timeout, future).await
 }
 
 fn redirect_target(url: &Url, headers: &HeaderMap) -> Result<Url, Error> {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rayon::ThreadPool;
 
 use crate::backend::{
-    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Usage, schedule_in_batches, usage,
+    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Tally, Usage, machine, network,
+    schedule_in_batches, usage,
 };
 use crate::cache::Cache;
 use crate::check::check;
@@ -61,6 +62,14 @@ pub struct Summary {
     pub wall: Duration,
     pub phases: Vec<(&'static str, Duration)>,
     pub usage: Usage,
+    /// File operations, by class.
+    pub operations: Tally,
+    /// `None` where nothing was asked of the network.
+    pub network: Option<network::NetworkTally>,
+    /// The most threads that the kernel had at work on file operations.
+    pub kernel_workers: usize,
+    /// Why io_uring is not used where it would be, for files and for the network.
+    pub refusals: Vec<String>,
 }
 
 /// Memory for tarballs between the network and the workers: a few of the larger ones for each
@@ -89,6 +98,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
 
     let pool = make_pool(request.jobs)?;
     let bases = Bases::open(cache.directory(), directory)?;
+    network::check(request.network_driver)?;
     let engines = FileEngines::new(request.file_engine, &bases)?;
     let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool };
     let summary = Summary { warnings: request.settings.warnings.clone(), ..Summary::default() };
@@ -98,6 +108,10 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let installed = installation.install(&mut aside, &mut clock);
     // Also after a failure: what was moved aside is not wanted back.
     let removed = aside.remove(&site, directory);
+    installation.summary.refusals.extend(engines.refusal());
+    for why in &installation.summary.refusals {
+        reporter.detail(&format!("io_uring is not used: {why}"));
+    }
     installed.and(removed)?;
     clock.lap("remove old");
     installation.write_hidden_lock()?;
@@ -157,8 +171,16 @@ impl<'p> Installation<'_, 'p> {
             count(parcels.len(), "tarball"),
         ));
         let progress = Arc::new(Progress::default());
+        let mut network = self.request.settings.network.clone();
+        network.connections_max = network.connections_max.min(connections_max());
+        // What is known to be refused is neither tried nor told again.
+        let driver = match self.request.network_driver {
+            NetworkDriver::Auto if self.site.engines.refusal().is_some() => NetworkDriver::Epoll,
+            driver => driver,
+        };
         let options = FetchOptions {
-            network: self.request.settings.network.clone(),
+            driver,
+            network,
             registries: Arc::new(self.request.settings.registries.clone()),
             limits: Limits::default(),
             budget: Budget::new(BODIES_BYTES_MAX),
@@ -176,6 +198,8 @@ impl<'p> Installation<'_, 'p> {
         summary.placed += placed;
         summary.requests += traffic.requests;
         summary.bytes_received += traffic.bytes_received;
+        summary.network = traffic.network;
+        summary.refusals.extend(traffic.refusal);
         summary.warnings.extend(warnings);
         let mut nodes = Vec::new();
         for (index, error) in failed {
@@ -211,6 +235,8 @@ impl<'p> Installation<'_, 'p> {
         summary.wall = clock.start.elapsed();
         summary.phases = clock.laps;
         summary.usage = usage();
+        summary.operations = self.site.engines.tally();
+        summary.kernel_workers = self.site.engines.kernel_workers();
         summary
     }
 }
@@ -248,6 +274,13 @@ fn make_pool(jobs: usize) -> Result<ThreadPool> {
             Error::new(Code::Io, format!("failed to start {}", count(jobs, "thread")))
                 .with_source(cause)
         })
+}
+
+/// A quarter of the files that may be open is for connections; the rest is for those to other
+/// origins, and for what the workers read and write.
+fn connections_max() -> usize {
+    let open_files = machine::open_files_max().unwrap_or(u64::MAX);
+    usize::try_from(open_files / 4).unwrap_or(usize::MAX).max(1)
 }
 
 /// Names all that would have to be fetched, at once.

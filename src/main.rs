@@ -7,10 +7,11 @@ use clap::Parser;
 use ringstall::backend::{FileEngine, LinkMode, NetworkDriver, current_umask};
 use ringstall::cache;
 use ringstall::cli::{
-    CacheAction, CacheArguments, CiArguments, Cli, Command, DependencyKind, FileEngineArgument,
-    LinkModeArgument, NetworkDriverArgument,
+    CacheAction, CacheArguments, CiArguments, Cli, Command, DependencyKind, DoctorArguments,
+    FileEngineArgument, LinkModeArgument, NetworkDriverArgument,
 };
 use ringstall::config::{self, Environment, Overrides};
+use ringstall::doctor;
 use ringstall::error::{Code, Error, Result};
 use ringstall::install::{Request, ci};
 use ringstall::plan::count;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Ci(arguments) => run_ci(arguments, &environment, reporter),
         Command::Cache(arguments) => run_cache(arguments, &environment, reporter),
+        Command::Doctor(arguments) => run_doctor(arguments, &environment, reporter),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,10 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn run_ci(arguments: &CiArguments, environment: &Environment, reporter: Reporter) -> Result<()> {
-    let directory = arguments
-        .directory
-        .canonicalize()
-        .map_err(|error| Error::io("find the project's folder", &arguments.directory, error))?;
+    let directory = project_directory(&arguments.directory)?;
     let settings = config::load(&directory, &overrides(arguments), environment)?;
     let ignores_scripts = settings.ignore_scripts;
     let jobs = arguments.jobs.map_or_else(processors, usize::from);
@@ -86,6 +85,24 @@ fn run_cache(
         }
     }
     Ok(())
+}
+
+/// A report, so that nothing that is refused makes it fail.
+fn run_doctor(
+    arguments: &DoctorArguments,
+    environment: &Environment,
+    reporter: Reporter,
+) -> Result<()> {
+    let directory = project_directory(&arguments.directory)?;
+    let cache = cache_directory(arguments.cache.as_deref(), environment)?;
+    let report = doctor::examine(&directory, &cache)?;
+    let text = if arguments.json { doctor::to_json(&report) } else { doctor::to_text(&report) };
+    reporter.report(&text);
+    Ok(())
+}
+
+fn project_directory(argument: &Path) -> Result<PathBuf> {
+    argument.canonicalize().map_err(|error| Error::io("find the project's folder", argument, error))
 }
 
 fn overrides(arguments: &CiArguments) -> Overrides {

@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::install::Summary;
 use crate::plan::count;
 
+mod figures;
+
 /// How much is said, and in which colours.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter {
@@ -67,6 +69,11 @@ impl Reporter {
         let _ = writeln!(anstream::stdout(), "{text}");
     }
 
+    /// A result that may hold text from outside.
+    pub fn report(self, text: &str) {
+        self.line(printable(text).trim_end());
+    }
+
     /// Whether a progress bar is shown.
     pub fn has_progress(self) -> bool {
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -77,10 +84,10 @@ impl Reporter {
     pub fn summary(self, summary: &Summary, is_json: bool, has_stats: bool) {
         let mut text = String::new();
         if is_json {
-            text = json(summary);
+            text = figures::json(summary);
         } else {
             if has_stats {
-                text = stats(summary);
+                text = figures::table(summary);
             }
             if !self.is_quiet {
                 text.push_str(&closing_line(summary));
@@ -122,73 +129,6 @@ fn closing_line(summary: &Summary) -> String {
 fn seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 10.0 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
-}
-
-fn stats(summary: &Summary) -> String {
-    let usage = summary.usage;
-    let mut text = String::new();
-    for (phase, duration) in &summary.phases {
-        let _ = writeln!(text, "{phase:<12}{:>10.1} ms", duration.as_secs_f64() * 1e3);
-    }
-    let _ = writeln!(
-        text,
-        "wall        {:>10.3} s\nuser        {:>10.3} s\nsystem      {:>10.3} s\n\
-         peak RSS    {:>10.1} MiB\nswitches    {:>10} voluntary, {} involuntary\n\
-         network     {:>10} requests, {} bytes received\n\
-         placed      {:>10} directories, {} files of {} bytes, {} links, {} commands",
-        summary.wall.as_secs_f64(),
-        usage.user.as_secs_f64(),
-        usage.system.as_secs_f64(),
-        mebibytes(usage.resident_bytes_max),
-        usage.voluntary_switches,
-        usage.involuntary_switches,
-        summary.requests,
-        summary.bytes_received,
-        summary.placed.directories + summary.placed.packages,
-        summary.placed.files,
-        summary.placed.bytes,
-        summary.links,
-        summary.bins,
-    );
-    text
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is printed with one decimal")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}
-
-fn json(summary: &Summary) -> String {
-    let usage = summary.usage;
-    let phases: serde_json::Map<_, _> = summary
-        .phases
-        .iter()
-        .map(|(phase, duration)| ((*phase).to_owned(), duration.as_secs_f64().into()))
-        .collect();
-    let value = serde_json::json!({
-        "schemaVersion": 1,
-        "added": summary.added,
-        "downloaded": summary.downloaded,
-        "reused": summary.reused,
-        "requests": summary.requests,
-        "bytesReceived": summary.bytes_received,
-        "directories": summary.placed.directories + summary.placed.packages,
-        "files": summary.placed.files,
-        "bytes": summary.placed.bytes,
-        "links": summary.links,
-        "bins": summary.bins,
-        "withScripts": summary.with_scripts,
-        "warnings": summary.warnings,
-        "seconds": summary.wall.as_secs_f64(),
-        "phases": phases,
-        "userSeconds": usage.user.as_secs_f64(),
-        "systemSeconds": usage.system.as_secs_f64(),
-        "peakResidentBytes": usage.resident_bytes_max,
-        "minorFaults": usage.minor_faults,
-        "voluntarySwitches": usage.voluntary_switches,
-        "involuntarySwitches": usage.involuntary_switches,
-    });
-    format!("{value:#}")
 }
 
 #[cfg(test)]

@@ -215,7 +215,8 @@ mod tests {
     use tempfile::TempDir;
     use url::Url;
 
-    use crate::backend::network;
+    use crate::backend::network::Driver;
+    use crate::backend::network::testing::run_on;
     use crate::http::{Body, Budget, Client, Limits, Traffic};
 
     type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -272,8 +273,11 @@ mod tests {
         let spool = tempfile::tempdir().unwrap();
         let budget = Budget::new(1 << 20);
         let traffic = Arc::new(Traffic::default());
-        let client = Client::new(settings, Limits::default(), budget, spool.path(), traffic);
-        network::run(async { client.get(url, |_| None).await }).unwrap()
+        run_on(Driver::Epoll, async |network| {
+            let (limits, spool) = (Limits::default(), spool.path());
+            let client = Client::new(network, settings, limits, budget, spool, traffic);
+            client.get(url, |_| None).await
+        })
     }
 
     fn file(folder: &TempDir, text: &str) -> PathBuf {

@@ -85,9 +85,6 @@ impl<T> FileRing<T> {
             submissions: options.in_flight_max.max(4),
             completions: options.in_flight_max.saturating_mul(2).max(8),
             workers_max: Some(options.workers_max.max(1)),
-            // Without, each operation that a kernel worker has done wakes this thread to have its
-            // memory freed (`io_wq_free_work`). See `wait_for`.
-            has_deferred_work: true,
             opcodes_allowed: options.opcodes_allowed.clone(),
         })?;
         if options.writes_max > 0 {
@@ -249,7 +246,9 @@ impl<T> FileRing<T> {
     ///
     /// The thread naps between looks: one that waits in the kernel is woken by each operation that a
     /// worker has done, however many it waits for (`io_req_local_work_add`), and one that naps by
-    /// nothing but the time. The naps grow, so that a small batch is not kept waiting.
+    /// nothing but the time. The naps grow, so that a small batch is not kept waiting. It takes a
+    /// ring with deferred work: without, each operation wakes even one that naps, to have its
+    /// memory freed (`io_wq_free_work`).
     fn wait_for(&mut self, completions: usize) -> io::Result<()> {
         if self.breakdown.is_some() {
             return self.end_all();

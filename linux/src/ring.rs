@@ -21,11 +21,6 @@ pub struct Options {
     /// The kernel's worker threads for each of bounded and unbounded work; `None` leaves the
     /// kernel's own limit, which is large.
     pub workers_max: Option<u32>,
-    /// Whether completions are prepared by the thread that waits for them, when it waits
-    /// (`SINGLE_ISSUER | DEFER_TASKRUN`, Linux 6.1; left out where they are unknown). That saves
-    /// interrupts where sockets are polled; of operations that the kernel's workers carry out,
-    /// each would wake the thread.
-    pub has_deferred_work: bool,
     /// The only opcodes that this ring will carry out (`IORING_REGISTER_RESTRICTIONS`): all others
     /// complete with EACCES, as under a sandbox that filters opcodes.
     pub opcodes_allowed: Option<Vec<u8>>,
@@ -40,6 +35,8 @@ pub struct Counts {
     pub enters: u64,
     /// The most entries that one call took.
     pub batch_max: u64,
+    /// Completions that were taken.
+    pub completions: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -47,6 +44,7 @@ impl std::ops::AddAssign for Counts {
         self.submissions += other.submissions;
         self.enters += other.enters;
         self.batch_max = self.batch_max.max(other.batch_max);
+        self.completions += other.completions;
     }
 }
 
@@ -64,13 +62,13 @@ pub struct Completion {
 pub struct Wait {
     /// Return when so many are there.
     pub completions: usize,
-    /// After this, one is enough (`min_wait_usec`, Linux 6.12; before, the wait may end with none).
+    /// After this, one is enough (`min_wait_usec`, Linux 6.12; before, by a second call).
     pub batch_for: Option<Duration>,
     /// After this, return with whatever is there.
     pub limit: Option<Duration>,
 }
 
-/// A ring for one thread, with deferred work for the one that made it.
+/// A ring for the thread that made it.
 pub struct Ring {
     inner: IoUring,
     /// Completions that had to make way for others.
@@ -83,6 +81,8 @@ pub struct Ring {
 const REFUSALS_MAX: u32 = 1000;
 
 impl Ring {
+    /// Asks for `SINGLE_ISSUER | DEFER_TASKRUN` (Linux 6.1), and goes on without where they are
+    /// unknown: they save wake-ups and change nothing else.
     pub fn new(options: &Options) -> io::Result<Self> {
         let build = |has_deferred_work: bool| {
             let mut builder = IoUring::builder();
@@ -96,10 +96,8 @@ impl Ring {
             builder.build(options.submissions)
         };
         let is_unknown = |error: &io::Error| error.raw_os_error() == Some(libc::EINVAL);
-        let inner = match build(options.has_deferred_work) {
-            Err(error) if options.has_deferred_work && is_unknown(&error) => build(false)?,
-            outcome => outcome?,
-        };
+        let inner = build(true)
+            .or_else(|error| if is_unknown(&error) { build(false) } else { Err(error) })?;
         if !inner.params().is_feature_nodrop() || !inner.params().is_feature_ext_arg() {
             // Both are older than every opcode that is used here.
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -163,7 +161,16 @@ impl Ring {
 
     /// Hands all that is queued to the kernel and waits. A limit that passes is no error.
     pub fn wait(&mut self, wait: &Wait) -> io::Result<()> {
-        self.enter(wait)
+        let Some(batch_for) = wait.batch_for.filter(|_| !self.has_min_wait) else {
+            return self.enter(wait);
+        };
+        let limit = wait.limit.unwrap_or(Duration::MAX);
+        self.enter(&Wait { batch_for: None, limit: Some(batch_for.min(limit)), ..*wait })?;
+        if self.ready() > 0 || limit <= batch_for {
+            return Ok(());
+        }
+        let limit = wait.limit.map(|limit| limit.saturating_sub(batch_for));
+        self.enter(&Wait { completions: 1, batch_for: None, limit })
     }
 
     /// How many completions are there.
@@ -178,6 +185,7 @@ impl Ring {
 
     fn next(&mut self) -> Option<Completion> {
         let entry = self.inner.completion().next()?;
+        self.counts.completions += 1;
         Some(Completion {
             user_data: entry.user_data(),
             result: entry.result(),
@@ -224,17 +232,9 @@ impl Ring {
 
     fn enter_once(&self, wait: &Wait) -> io::Result<()> {
         let submitter = self.inner.submitter();
-        let batch_for = wait.batch_for.filter(|_| self.has_min_wait);
-        let limit = match (wait.limit, wait.batch_for) {
-            // Without `min_wait_usec` the wait for a batch ends here, maybe with nothing.
-            (limit, Some(batch_for)) if !self.has_min_wait => {
-                Some(limit.map_or(batch_for, |limit| limit.min(batch_for)))
-            }
-            (limit, _) => limit,
-        };
-        let limit = limit.map(types::Timespec::from);
+        let limit = wait.limit.map(types::Timespec::from);
         let mut arguments = types::SubmitArgs::new();
-        if let Some(batch_for) = batch_for {
+        if let Some(batch_for) = wait.batch_for {
             let micros = u32::try_from(batch_for.as_micros()).unwrap_or(u32::MAX);
             arguments = arguments.min_wait_usec(micros);
         }
@@ -267,16 +267,13 @@ impl std::fmt::Debug for Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::needs_ring;
     use io_uring::opcode;
+    use std::time::Instant;
 
     fn ring(submissions: u32, completions: u32) -> Ring {
-        let options = Options {
-            submissions,
-            completions,
-            workers_max: None,
-            has_deferred_work: true,
-            opcodes_allowed: None,
-        };
+        let options =
+            Options { submissions, completions, workers_max: None, opcodes_allowed: None };
         Ring::new(&options).unwrap()
     }
 
@@ -297,6 +294,7 @@ mod tests {
 
     #[test]
     fn a_full_submission_queue_is_submitted() {
+        needs_ring!();
         let mut ring = ring(8, 64);
         (0..50).for_each(|number| push_nop(&mut ring, number));
         let mut seen = drain(&mut ring, 50);
@@ -308,6 +306,7 @@ mod tests {
 
     #[test]
     fn completions_beyond_their_queue_are_not_lost() {
+        needs_ring!();
         let mut ring = ring(8, 8);
         (0..500).for_each(|number| push_nop(&mut ring, number));
         let mut seen = drain(&mut ring, 500);
@@ -317,6 +316,7 @@ mod tests {
 
     #[test]
     fn a_chain_longer_than_the_queue_is_refused() {
+        needs_ring!();
         let mut ring = ring(4, 8);
         let entries = vec![opcode::Nop::new().build(); 5];
         // SAFETY: a NOP points to nothing.
@@ -326,6 +326,7 @@ mod tests {
 
     #[test]
     fn a_wait_ends_at_its_limit() {
+        needs_ring!();
         let mut ring = ring(8, 8);
         push_nop(&mut ring, 7);
         let limit = Some(Duration::from_millis(1));
@@ -335,12 +336,35 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_for_a_batch_ends_with_one_completion_when_its_time_is_over() {
+        needs_ring!();
+        for has_min_wait in [true, false] {
+            let mut ring = ring(8, 8);
+            ring.has_min_wait &= has_min_wait;
+            push_nop(&mut ring, 7);
+            let wait = Wait {
+                completions: 4,
+                batch_for: Some(Duration::from_millis(1)),
+                limit: Some(Duration::from_secs(60)),
+            };
+            ring.wait(&wait).unwrap();
+            assert_eq!(ring.completion().map(|done| done.user_data), Some(7));
+            // Nothing comes any more: only the limit ends it.
+            let limit = Some(Duration::from_millis(5));
+            let start = Instant::now();
+            ring.wait(&Wait { limit, ..wait }).unwrap();
+            assert!(start.elapsed() >= Duration::from_millis(5));
+            assert_eq!(ring.completion(), None);
+        }
+    }
+
+    #[test]
     fn a_restricted_opcode_completes_with_eacces() {
+        needs_ring!();
         let options = Options {
             submissions: 4,
             completions: 8,
             workers_max: Some(1),
-            has_deferred_work: false,
             opcodes_allowed: Some(vec![opcode::Close::CODE]),
         };
         let mut ring = Ring::new(&options).unwrap();

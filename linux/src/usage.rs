@@ -5,8 +5,7 @@ use std::mem::MaybeUninit;
 use std::path::Path;
 use std::time::Duration;
 
-/// The process's own account, all threads and the kernel's io_uring workers included
-/// (getrusage(2), `RUSAGE_SELF`).
+/// What was used of the machine (getrusage(2)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub user: Duration,
@@ -20,11 +19,37 @@ pub struct Usage {
     pub involuntary_switches: u64,
 }
 
-/// Fails only where the kernel does not know `RUSAGE_SELF`.
+/// The process's own account, all threads and the kernel's io_uring workers included. Fails only
+/// where the kernel does not know `RUSAGE_SELF`.
 pub fn usage() -> io::Result<Usage> {
+    usage_of(libc::RUSAGE_SELF)
+}
+
+/// The account of the calling thread; its peak of the resident set is the process's. Fails only
+/// where the kernel does not know `RUSAGE_THREAD`.
+pub fn thread_usage() -> io::Result<Usage> {
+    usage_of(libc::RUSAGE_THREAD)
+}
+
+impl Usage {
+    /// What was used after `earlier`, but for the peak of the resident set, which has no start.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+            resident_bytes_max: self.resident_bytes_max,
+            minor_faults: self.minor_faults - earlier.minor_faults,
+            voluntary_switches: self.voluntary_switches - earlier.voluntary_switches,
+            involuntary_switches: self.involuntary_switches - earlier.involuntary_switches,
+        }
+    }
+}
+
+fn usage_of(who: libc::c_int) -> io::Result<Usage> {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to a whole `rusage` that lives across the call.
-    let result = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
+    let result = unsafe { libc::getrusage(who, usage.as_mut_ptr()) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -81,6 +106,15 @@ mod tests {
         assert_eq!(pages.iter().map(|byte| usize::from(*byte)).sum::<usize>(), pages.len());
         assert!(after.minor_faults > before.minor_faults);
         assert!(after.resident_bytes_max >= 8 << 20);
+    }
+
+    #[test]
+    fn the_account_of_a_thread_is_its_own() {
+        let before = thread_usage().unwrap();
+        std::thread::spawn(|| std::thread::sleep(Duration::from_millis(1))).join().unwrap();
+        let others = usage().unwrap();
+        let own = thread_usage().unwrap().since(&before);
+        assert!(own.voluntary_switches < others.voluntary_switches, "{own:?} {others:?}");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Which engine does what: what is asked for, what is chosen, and what was done by it.
 
 use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filesystem::Filesystem;
 use super::place::PlacementMode;
-use super::{Base, Bases, ring};
-use crate::error::{Code, Error, Result};
+use super::refused::refused;
+use super::{Base, Bases, host, ring};
+use crate::error::Result;
 
 /// What `--io` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,13 +137,34 @@ impl fmt::Display for Class {
     }
 }
 
+impl fmt::Display for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Threads => "threads",
+            Self::Ring => "ring",
+        })
+    }
+}
+
 impl FileEngines {
-    /// Tries the ring where it was asked for, and fails with the reason where it is refused.
+    /// Tries the ring, and fails with the reason where it was asked for and is refused. Where the
+    /// choice is left to us, plain calls do all then.
     pub fn new(asked: FileEngine, bases: &Bases) -> Result<Self> {
-        if asked == FileEngine::Ring {
-            ring::RingQueue::new(bases, 1).map_err(refused)?;
+        let found = if asked == FileEngine::Threads { Ok(()) } else { host::try_ring() };
+        match (found, asked) {
+            (Ok(()), FileEngine::Ring) => {
+                ring::RingQueue::new(bases, 1)
+                    .map_err(|error| refused("--io ring", host::explain(&error)))?;
+                Ok(Self::untried(asked, bases))
+            }
+            (Ok(()), _) => Ok(Self::untried(asked, bases)),
+            (Err(why), FileEngine::Ring) => Err(refused("--io ring", why)),
+            (Err(why), _) => {
+                let engines = Self::untried(FileEngine::Threads, bases);
+                engines.refuse(&why.to_string());
+                Ok(engines)
+            }
         }
-        Ok(Self::untried(asked, bases))
     }
 
     /// Plain system calls for everything.
@@ -175,7 +196,7 @@ impl FileEngines {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = u32::try_from((processors / sharers.max(1)).max(1)).unwrap_or(1);
         ring::RingQueue::new(bases, workers)
-            .inspect_err(|error| self.refuse(&error.to_string()))
+            .inspect_err(|error| self.refuse(&host::explain(error).to_string()))
             .ok()
     }
 
@@ -227,6 +248,16 @@ impl Tally {
     }
 }
 
+impl FromIterator<(Class, Done)> for Tally {
+    fn from_iter<I: IntoIterator<Item = (Class, Done)>>(done: I) -> Self {
+        let mut tally = Self::default();
+        for (class, done) in done {
+            *tally.of_mut(class) = done;
+        }
+        tally
+    }
+}
+
 impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         for (mine, others) in self.0.iter_mut().zip(other.0) {
@@ -237,12 +268,6 @@ impl std::ops::AddAssign for Tally {
             mine.batch_max = mine.batch_max.max(others.batch_max);
         }
     }
-}
-
-fn refused(cause: io::Error) -> Error {
-    Error::new(Code::Config, "`--io ring` cannot be had: io_uring is refused")
-        .with_source(cause)
-        .with_hint("`--io auto` goes on without it; `ringstall doctor` says more")
 }
 
 /// Both engines, or plain calls alone where the ring cannot be had. `RINGSTALL_TEST_RING=require`

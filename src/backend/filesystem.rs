@@ -1,5 +1,6 @@
 //! What kind of filesystem a directory is on, as far as that makes a difference here.
 
+use std::fmt;
 use std::os::fd::AsFd;
 
 /// Those that behave differently enough to be measured apart.
@@ -31,5 +32,18 @@ impl Filesystem {
     #[cfg(not(target_os = "linux"))]
     pub fn of(_directory: impl AsFd) -> Self {
         Self::Other
+    }
+}
+
+impl fmt::Display for Filesystem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+            Self::Tmpfs => "tmpfs",
+            Self::Overlay => "overlay",
+            Self::Other => "other",
+        })
     }
 }

@@ -1,6 +1,11 @@
-//! What the process asks of Linux: its own account, its scheduling, its umask.
+//! What the process asks of Linux: its own account, its scheduling, its umask, and io_uring.
 
+use std::io;
+
+use ringstall_linux::{Kind, Need, Refusal, Trial, Use};
 use rustix::fs::Mode;
+
+use super::refused::{Refused, RingFindings, RingPart, RingPartKind, RingPartRole};
 
 pub use ringstall_linux::{Usage, kernel_workers, schedule_in_batches};
 
@@ -9,9 +14,57 @@ pub fn usage() -> Usage {
     ringstall_linux::usage().unwrap_or_default()
 }
 
+/// What the calling thread has used so far; nothing where the kernel does not say.
+pub fn thread_usage() -> Usage {
+    ringstall_linux::thread_usage().unwrap_or_default()
+}
+
 /// The umask. It can only be read by setting it, so this is for the start, before other threads.
 pub fn current_umask() -> u32 {
     let umask = rustix::process::umask(Mode::empty());
     rustix::process::umask(umask);
     umask.as_raw_mode()
+}
+
+/// Makes a small ring and uses it once.
+pub fn try_ring() -> Result<(), Refused> {
+    ringstall_linux::try_ring().map_err(Refused::from)
+}
+
+/// The reason for an error that making a ring has met.
+pub fn explain(error: &io::Error) -> Refused {
+    Refusal::explain(error).into()
+}
+
+/// Tries all that there is of io_uring.
+pub fn probe_ring() -> RingFindings {
+    let probe = ringstall_linux::probe();
+    let refused = |purpose| probe.refusal(purpose).map(Refused::from);
+    RingFindings {
+        files: refused(Use::Files),
+        sockets: refused(Use::Sockets),
+        parts: probe.trials().iter().map(part).collect(),
+    }
+}
+
+fn part(trial: &Trial) -> RingPart {
+    let Trial { kind, name, since, need, errno } = *trial;
+    let kind = match kind {
+        Kind::SetupFlag => RingPartKind::SetupFlag,
+        Kind::Feature => RingPartKind::Feature,
+        Kind::Registration => RingPartKind::Registration,
+        Kind::Opcode => RingPartKind::Opcode,
+    };
+    let role = match need {
+        Need::Files | Need::Sockets | Need::All => RingPartRole::Needed,
+        Need::Speed => RingPartRole::Faster,
+        Need::Nobody => RingPartRole::Unused,
+    };
+    RingPart { kind, name, since, role, errno }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { why: refusal.to_string(), advice: refusal.advice() }
+    }
 }

@@ -1,9 +1,12 @@
-//! What `linux_host` offers, for hosts without it: no account is kept and nothing is scheduled.
+//! What `linux_host` offers, for hosts without it: no account is kept and nothing is scheduled,
+//! and there is no io_uring.
 
 use std::io;
 use std::time::Duration;
 
 use rustix::fs::Mode;
+
+use super::refused::{Refused, RingFindings};
 
 /// What the process has used; always nothing here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,17 @@ pub fn usage() -> Usage {
     Usage::default()
 }
 
+pub fn thread_usage() -> Usage {
+    Usage::default()
+}
+
+impl Usage {
+    #[must_use]
+    pub fn since(&self, _earlier: &Self) -> Self {
+        Self::default()
+    }
+}
+
 /// The kernel has none here.
 pub fn kernel_workers() -> usize {
     0
@@ -30,9 +44,29 @@ pub fn schedule_in_batches() -> io::Result<()> {
 }
 
 /// The umask. It can only be read by setting it, so this is for the start, before other threads.
-#[allow(clippy::useless_conversion, reason = "elsewhere a mode has 16 bits")]
+#[allow(clippy::useless_conversion, reason = "modes have 16 bits on some systems")]
 pub fn current_umask() -> u32 {
     let umask = rustix::process::umask(Mode::empty());
     rustix::process::umask(umask);
     umask.as_raw_mode().into()
+}
+
+/// Never to be had here.
+pub fn try_ring() -> Result<(), Refused> {
+    Err(absent())
+}
+
+pub fn explain(_error: &io::Error) -> Refused {
+    absent()
+}
+
+pub fn probe_ring() -> RingFindings {
+    RingFindings { files: Some(absent()), sockets: Some(absent()), parts: Vec::new() }
+}
+
+fn absent() -> Refused {
+    Refused {
+        why: "this program was built without io_uring".to_owned(),
+        advice: "use a build for Linux with the feature `io-uring`".to_owned(),
+    }
 }

@@ -12,6 +12,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use url::Url;
 
 use super::{Again, Download, FetchOptions, FetchStats, Fetched, Progress, run};
+use crate::backend::NetworkDriver;
+use crate::backend::network::Driver;
+use crate::backend::network::testing::{is_had, on_each_driver, refuse_sends};
 use crate::config::NetworkSettings;
 use crate::error::Code;
 use crate::http::{Body, Budget, Limits};
@@ -19,6 +22,14 @@ use crate::registry::Registries;
 
 /// Long enough for any machine; only a test that fails waits for it.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+on_each_driver!(
+    every_download_is_delivered_once,
+    a_damaged_tarball_is_asked_for_again,
+    what_is_under_way_or_unknown_is_not_asked_for_again,
+    nothing_to_download_waits_for_the_end,
+    an_installation_that_is_given_up_stops_the_downloads,
+);
 
 /// Answers each path with itself, `/missing` with 404 and `/silent` never.
 fn start_server() -> Url {
@@ -59,7 +70,12 @@ struct Running {
 }
 
 /// Starts the stage; indexes are ten times the position, to be no positions.
-fn start(paths: &[&str], connections_max: usize) -> Running {
+fn start(driver: Driver, paths: &[&str], connections_max: usize) -> Running {
+    start_with(driver, paths, connections_max, || {})
+}
+
+/// The same, on a thread that `prepare` was called on.
+fn start_with(driver: Driver, paths: &[&str], connections_max: usize, prepare: fn()) -> Running {
     let base = start_server();
     let downloads = paths.iter().enumerate().map(|(position, path)| Download {
         index: position * 10,
@@ -70,6 +86,11 @@ fn start(paths: &[&str], connections_max: usize) -> Running {
     let spool = tempfile::tempdir().unwrap();
     let progress = Arc::new(Progress::default());
     let options = FetchOptions {
+        driver: match driver {
+            Driver::Ring => NetworkDriver::Ring,
+            Driver::TokioUring => NetworkDriver::TokioUring,
+            Driver::Epoll => NetworkDriver::Epoll,
+        },
         network: NetworkSettings { connections_max, ..NetworkSettings::default() },
         registries: Arc::new(Registries::default()),
         limits: Limits::default(),
@@ -79,7 +100,10 @@ fn start(paths: &[&str], connections_max: usize) -> Running {
     };
     let (deliver, fetched) = crossbeam_channel::unbounded();
     let (again, receive) = unbounded_channel();
-    let thread = std::thread::spawn(move || run(downloads, options, deliver, receive).unwrap());
+    let thread = std::thread::spawn(move || {
+        prepare();
+        run(downloads, options, deliver, receive).unwrap()
+    });
     Running { thread, fetched, again, progress, _spool: spool }
 }
 
@@ -94,9 +118,8 @@ impl Running {
     }
 }
 
-#[test]
-fn every_download_is_delivered_once() {
-    let running = start(&["a", "missing", "b", "c"], 2);
+fn every_download_is_delivered_once(driver: Driver) {
+    let running = start(driver, &["a", "missing", "b", "c"], 2);
     let mut delivered: Vec<_> = (0..4).map(|_| running.next()).collect();
     delivered.sort_by_key(|(index, _)| *index);
     let whole = |text: &str| Ok(text.to_owned());
@@ -107,12 +130,13 @@ fn every_download_is_delivered_once() {
     assert_eq!(running.progress.oldest(), None);
     running.again.send(Again::Finished).unwrap();
     let stats = running.thread.join().unwrap();
-    assert_eq!(stats, FetchStats { requests: 4, bytes_received: 6 });
+    assert_eq!((stats.requests, stats.bytes_received), (4, 6));
+    assert_eq!(stats.network.map(|tally| tally.driver), Some(driver));
+    assert_eq!(stats.refusal, None);
 }
 
-#[test]
-fn a_damaged_tarball_is_asked_for_again() {
-    let running = start(&["a", "b"], 8);
+fn a_damaged_tarball_is_asked_for_again(driver: Driver) {
+    let running = start(driver, &["a", "b"], 8);
     for _ in 0..2 {
         assert!(running.next().1.is_ok());
     }
@@ -123,9 +147,8 @@ fn a_damaged_tarball_is_asked_for_again() {
     assert!(running.fetched.try_recv().is_err());
 }
 
-#[test]
-fn what_is_under_way_or_unknown_is_not_asked_for_again() {
-    let running = start(&["silent", "a"], 2);
+fn what_is_under_way_or_unknown_is_not_asked_for_again(driver: Driver) {
+    let running = start(driver, &["silent", "a"], 2);
     assert_eq!(running.next(), (10, Ok("/a".to_owned())));
     for index in [0, 0, 7] {
         running.again.send(Again::Retry(index)).unwrap();
@@ -138,22 +161,40 @@ fn what_is_under_way_or_unknown_is_not_asked_for_again() {
     assert_eq!(running.thread.join().unwrap().requests, 2);
 }
 
-#[test]
-fn nothing_to_download_waits_for_the_end() {
-    let running = start(&[], 2);
+fn nothing_to_download_waits_for_the_end(driver: Driver) {
+    let running = start(driver, &[], 2);
     running.again.send(Again::Finished).unwrap();
-    assert_eq!(running.thread.join().unwrap(), FetchStats::default());
+    let stats = running.thread.join().unwrap();
+    assert_eq!((stats.requests, stats.bytes_received), (0, 0));
 }
 
-#[test]
-fn an_installation_that_is_given_up_stops_the_downloads() {
-    let running = start(&["silent"], 2);
+fn an_installation_that_is_given_up_stops_the_downloads(driver: Driver) {
+    let running = start(driver, &["silent"], 2);
     drop(running.again);
     assert_eq!(running.thread.join().unwrap().bytes_received, 0);
 
-    let running = start(&["silent", "a", "b"], 2);
+    let running = start(driver, &["silent", "a", "b"], 2);
     let Running { thread, fetched, again, .. } = running;
     drop(fetched);
     thread.join().unwrap();
     drop(again);
+}
+
+#[test]
+fn what_a_refused_driver_leaves_is_done_by_the_next() {
+    if !is_had(Driver::Ring) {
+        return;
+    }
+    let running = start_with(Driver::Ring, &["a", "missing", "b"], 2, refuse_sends);
+    let mut delivered: Vec<_> = (0..3).map(|_| running.next()).collect();
+    delivered.sort_by_key(|(index, _)| *index);
+    let whole = |text: &str| Ok(text.to_owned());
+    assert_eq!(delivered, [(0, whole("/a")), (10, Err(Code::NotFound)), (20, whole("/b"))]);
+    running.again.send(Again::Retry(20)).unwrap();
+    assert_eq!(running.next(), (20, whole("/b")));
+    running.again.send(Again::Finished).unwrap();
+    let stats = running.thread.join().unwrap();
+    assert_eq!(stats.network.map(|tally| tally.driver), Some(Driver::Epoll));
+    let expected = "the network driver ring is refused: Permission denied (os error 13)";
+    assert_eq!(stats.refusal.as_deref(), Some(expected));
 }

@@ -63,12 +63,13 @@ const UNITS_MAX: u32 = u32::MAX >> 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::network::run;
+    use crate::backend::network::Driver;
+    use crate::backend::network::testing::run_on;
 
     #[test]
     fn a_reservation_is_given_back_from_any_thread() {
         let budget = Budget::new(8 * UNIT);
-        let reservation = run(budget.reserve(3 * UNIT + 1)).unwrap();
+        let reservation = run_on(Driver::Epoll, async |_| budget.reserve(3 * UNIT + 1).await);
         assert_eq!(budget.available(), 4 * UNIT);
         std::thread::spawn(move || drop(reservation)).join().unwrap();
         assert_eq!(budget.available(), 8 * UNIT);
@@ -77,7 +78,7 @@ mod tests {
     #[test]
     fn a_reservation_can_shrink() {
         let budget = Budget::new(8 * UNIT);
-        let mut reservation = run(budget.reserve(8 * UNIT)).unwrap();
+        let mut reservation = run_on(Driver::Epoll, async |_| budget.reserve(8 * UNIT).await);
         reservation.shrink_to(UNIT);
         assert_eq!(budget.available(), 7 * UNIT);
         reservation.shrink_to(4 * UNIT);
@@ -89,7 +90,7 @@ mod tests {
     #[test]
     fn more_than_the_whole_budget_is_the_whole() {
         let budget = Budget::new(UNIT);
-        let reservation = run(budget.reserve(u64::MAX)).unwrap();
+        let reservation = run_on(Driver::Epoll, async |_| budget.reserve(u64::MAX).await);
         assert_eq!(budget.available(), 0);
         drop(reservation);
         assert_eq!(budget.available(), UNIT);

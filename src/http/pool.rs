@@ -15,7 +15,7 @@ use url::{Host, Url};
 
 use super::retry::Failure;
 use super::timed;
-use crate::backend::network;
+use crate::backend::network::{self, Network};
 use crate::config::NetworkSettings;
 use crate::error::{Code, Error};
 use crate::registry::{host_and_port, redact};
@@ -25,6 +25,7 @@ pub type Sender = SendRequest<Empty<Bytes>>;
 
 #[derive(Debug)]
 pub struct Pool {
+    network: Network,
     settings: Rc<NetworkSettings>,
     tls: Connector,
     origins: RefCell<HashMap<Origin, Rc<Connections>>>,
@@ -70,8 +71,8 @@ struct Connections {
 }
 
 impl Pool {
-    pub fn new(settings: Rc<NetworkSettings>) -> Self {
-        Self { settings, tls: Connector::default(), origins: RefCell::default() }
+    pub fn new(network: Network, settings: Rc<NetworkSettings>) -> Self {
+        Self { network, settings, tls: Connector::default(), origins: RefCell::default() }
     }
 
     /// Waits for a free slot, then takes an idle connection or makes one. `is_fresh` asks for a
@@ -108,7 +109,7 @@ impl Pool {
     /// An idle connection that is still open, as far as can be seen from here.
     async fn take_live(&self, connections: &Connections) -> Option<Sender> {
         while let Some(mut sender) = connections.take_idle() {
-            if let Some(Ok(())) = timed(&self.settings, sender.ready()).await {
+            if let Some(Ok(())) = timed(&self.network, &self.settings, sender.ready()).await {
                 return Some(sender);
             }
         }
@@ -125,18 +126,21 @@ impl Pool {
         let handshake =
             if origin.is_secure { Some(self.tls.prepare(&self.settings)?) } else { None };
         let place = host_and_port(url);
-        let opening = async {
+        let opening = Box::pin(async {
             let addresses = connections
                 .addresses
                 .get_or_try_init(|| network::resolve(&origin.host, origin.port))
                 .await?;
-            let stream = network::connect(addresses).await?;
+            let stream = self.network.connect(addresses).await?;
             match handshake {
-                Some(handshake) => start(handshake.run(&origin.host, stream).await?).await,
-                None => start(stream).await,
+                Some(handshake) => {
+                    let stream = handshake.run(&origin.host, stream).await?;
+                    start(&self.network, stream).await
+                }
+                None => start(&self.network, stream).await,
             }
-        };
-        let Some(opened) = timed(&self.settings, opening).await else {
+        });
+        let Some(opened) = timed(&self.network, &self.settings, opening).await else {
             let message = format!("`{place}` accepted no connection in time");
             return Err(Failure::passing(Error::new(Code::Network, message)));
         };
@@ -183,9 +187,12 @@ impl Origin {
     }
 }
 
-async fn start(stream: impl Read + Write + Unpin + 'static) -> Result<Sender, Cause> {
+async fn start(
+    network: &Network,
+    stream: impl Read + Write + Unpin + 'static,
+) -> Result<Sender, Cause> {
     let (sender, connection) = handshake(stream).await?;
-    network::spawn(async move {
+    network.spawn(async move {
         // Its failure reaches the request that it breaks; an idle connection may break in peace.
         let _ = connection.await;
     });

@@ -190,3 +190,24 @@ fn a_registry_can_lie_below_a_path() {
     let expected = ["/npm/team/@s/b/-/b-1.0.0.tgz", "/npm/team/a/-/a-1.0.0.tgz"];
     assert_eq!(registry.paths(), expected);
 }
+
+#[test]
+fn the_summary_names_the_driver_and_what_it_asked_for() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let b = registry.serve(Package::new("b", "1.0.0"));
+    let project = Project::new(&registry).with(&a).with(&b);
+    let driver = crate::support::engine::forced().map_or("epoll", |[_, (_, net)]| net);
+    let summary = project.ci(&["--json", "--net", driver]).json();
+    let network = &summary["network"];
+    assert_eq!(network["driver"], driver);
+    assert_eq!(network["requests"], 2);
+    let received = [&a, &b].map(|package| package.tgz().len()).iter().sum::<usize>();
+    assert_eq!(network["bytesReceived"], received);
+    let batches = ["submissions", "enters", "largestBatch"].map(|key| network[key].as_u64());
+    let are_counted = batches.iter().all(|number| *number > Some(0));
+    assert_eq!(are_counted, driver == "ring", "{network:#}");
+    // What is in the cache is not asked for.
+    let summary = project.ci(&["--json", "--net", driver]).json();
+    assert_eq!(summary["network"], serde_json::Value::Null);
+}

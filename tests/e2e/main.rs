@@ -1,16 +1,20 @@
 //! End to end: the real binary, on real projects, against a registry of our own on loopback.
 //!
+//! This is the command on its default engines. `threads.rs`, `ring.rs` and `tokio_uring.rs` beside
+//! it hold the same rules on the engines that can be forced; see [`support::engine`].
+//!
 //! Each module holds the rules of one part of the contract. Where npm itself is the judge, it runs
 //! on a copy of the same project and the two trees are compared whole; see [`support::npm`].
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "tests that are skipped say so")]
 
-mod support;
+pub(crate) mod support;
 
 mod auth;
 mod bins;
 mod bundled;
 mod cache;
+mod doctor;
 mod emptying;
 mod extract;
 mod fetch;
@@ -26,9 +30,13 @@ mod optional;
 mod output;
 mod place;
 mod platform;
-mod retry;
+#[cfg(feature = "io-uring")]
+mod refusals;
+pub(crate) mod retry;
 mod scripts;
 mod settings;
 mod sources;
 mod sync;
+#[cfg(not(feature = "io-uring"))]
+mod without_ring;
 mod workspaces;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::engine;
 use crate::support::{Package, Project, Registry};
 
 fn two_packages() -> Project {
@@ -72,10 +73,66 @@ fn stats_name_every_phase_and_what_was_used() {
     let outcome = two_packages().ci(&["--stats"]);
     outcome.assert_quiet_success();
     let words: Vec<_> = outcome.stdout.lines().filter_map(|line| line.split("  ").next()).collect();
-    for word in ["wall", "user", "system", "peak RSS", "switches", "network", "placed"] {
+    for word in ["wall", "user", "system", "peak RSS", "switches", "workers", "network", "placed"] {
         assert!(words.contains(&word), "no `{word}` in\n{}", outcome.stdout);
     }
     assert!(outcome.stdout.contains("2 requests"), "{}", outcome.stdout);
+}
+
+/// This target's engine and driver; plain calls and epoll where the command may choose.
+fn forced() -> [&'static str; 2] {
+    engine::forced().map_or(["threads", "epoll"], |engines| engines.map(|(_, value)| value))
+}
+
+#[test]
+fn the_summary_as_json_counts_operations_by_class_and_engine() {
+    let [engine, driver] = forced();
+    let summary = two_packages().ci(&["--json", "--io", engine, "--net", driver]).json();
+    let rows: Vec<_> = summary["engines"].as_array().unwrap().iter().collect();
+    let counts = |class| {
+        let row = rows.iter().find(|row| row["class"] == class && row["engine"] == engine);
+        let row = row.unwrap_or_else(|| panic!("no {class} by {engine} in {summary:#}"));
+        ["operations", "submissions", "enters", "largestBatch"]
+            .map(|key| row[key].as_u64().unwrap())
+    };
+    // Two folders; three files, and an index for each package, go into the cache.
+    let [[folders, ..], [writes, ..], [links, ..]] = ["mkdir", "write", "link"].map(counts);
+    assert_eq!([folders, writes, links], [2, 5, 3]);
+    let [submissions, enters, largest] = [1, 2, 3].map(|place| {
+        ["mkdir", "write", "link"].map(counts).iter().map(|counts| counts[place]).sum::<u64>()
+    });
+    if engine == "ring" {
+        // A file is opened, written (again where the kernel stops short) and closed.
+        assert!(submissions >= folders + 3 * writes + links, "{summary:#}");
+        assert!((1..=submissions).contains(&largest), "{summary:#}");
+        assert!(enters > 0, "{summary:#}");
+        assert!(summary["kernelWorkers"].as_u64() > Some(0), "{summary:#}");
+    } else {
+        assert_eq!([submissions, enters, largest], [0; 3]);
+        assert_eq!(summary["kernelWorkers"], 0);
+    }
+    assert_eq!(summary["refusals"], json!([]));
+}
+
+#[test]
+fn stats_have_a_row_for_each_class_and_engine() {
+    let [engine, driver] = forced();
+    let outcome = two_packages().ci(&["--stats", "--io", engine, "--net", driver]);
+    let rows: Vec<Vec<_>> =
+        outcome.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    for (class, engine, operations) in [
+        ("mkdir", engine, "2"),
+        ("write", engine, "5"),
+        ("link", engine, "3"),
+        ("receive", driver, "2"),
+    ] {
+        let row = rows.iter().find(|row| row.starts_with(&[class, engine, operations]));
+        let row = row.unwrap_or_else(|| panic!("no {class} by {engine}:\n{}", outcome.stdout));
+        assert_eq!(row.len(), 7);
+        assert_eq!(row[3..] == ["-"; 4], engine != "ring", "{row:?}");
+    }
+    let widest = outcome.stdout.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(100), "{}", outcome.stdout);
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn a_workspace_on_another_filesystem_does_not_keep_the_others_from_links() {
     let new = registry.serve(Package::new("a", "2.0.0").file("x", "new"));
     let project = Project::new(&registry);
     let folder = project.path().join("b");
-    let Some(_mount) = Mount::memory(&folder) else { return };
+    let Some(mount) = Mount::memory(&folder) else { return };
     let project = project
         .workspace("b", &Package::new("b", "1.0.0").dependency("a", "^1.0.0"))
         .at("b/node_modules/a", &old)
@@ -170,6 +170,8 @@ fn a_workspace_on_another_filesystem_does_not_keep_the_others_from_links() {
         assert_eq!(links("node_modules/a/x"), 2);
         assert_eq!(links("b/node_modules/a/x"), 1);
     }
+    // Before the project's folder is removed: a mount point cannot be.
+    drop(mount);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! trees to compare.
 
 pub mod archive;
+pub mod engine;
 pub mod npm;
 pub mod outcome;
 pub mod package;
@@ -14,3 +15,5 @@ pub use package::Package;
 pub use project::Project;
 pub use registry::Registry;
 pub use reply::Reply;
+
+const RINGSTALL: &str = env!("CARGO_BIN_EXE_ringstall");

@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::*;
 use crate::operation::{At, Fill};
+use crate::testing::needs_ring;
 
 const OPTIONS: FileOptions = FileOptions {
     in_flight_max: 64,
@@ -64,6 +65,7 @@ impl Fixture {
 
 #[test]
 fn each_operation_does_what_its_call_does() {
+    needs_ring!();
     let mut fixture = fixture(&OPTIONS);
     let make = FileOperation::MakeDirectory { at: at("d"), mode: 0o750 };
     assert_eq!(fixture.run(vec![make]), []);
@@ -110,6 +112,7 @@ fn each_operation_does_what_its_call_does() {
 
 #[test]
 fn more_than_fits_waits_for_what_is_in_flight() {
+    needs_ring!();
     let mut fixture = fixture(&OPTIONS);
     let names: Vec<_> = (0..3000).map(|number| format!("f{number}")).collect();
     let writes = names.iter().map(|name| write(name, name.clone())).collect();
@@ -122,6 +125,7 @@ fn more_than_fits_waits_for_what_is_in_flight() {
 
 #[test]
 fn the_part_of_a_write_that_failed_is_named_and_its_slot_is_free_again() {
+    needs_ring!();
     let mut fixture = fixture(&OPTIONS);
     fs::write(fixture.path("taken"), "old").unwrap();
     let mut operations = vec![write("taken", "new"), write("no/such", "x")];
@@ -135,6 +139,7 @@ fn the_part_of_a_write_that_failed_is_named_and_its_slot_is_free_again() {
 
 #[test]
 fn a_short_write_is_finished() {
+    needs_ring!();
     let mut fixture = fixture(&OPTIONS);
     let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
     // The file after a write that the kernel has ended early: open, and with the first bytes.
@@ -167,6 +172,7 @@ fn a_short_write_is_finished() {
 
 #[test]
 fn a_refused_part_of_a_chain_leaves_nothing_behind() {
+    needs_ring!();
     for refused in [opcode::OpenAt::CODE, opcode::Write::CODE, opcode::Close::CODE] {
         let allowed = (0..60).filter(|code| *code != refused).collect();
         let options = FileOptions { opcodes_allowed: Some(allowed), ..OPTIONS };
@@ -182,6 +188,7 @@ fn a_refused_part_of_a_chain_leaves_nothing_behind() {
 
 #[test]
 fn duplicates_fail_alike_and_close_what_they_opened() {
+    needs_ring!();
     let mut fixture = fixture(&OPTIONS);
     fs::write(fixture.path("a"), "a").unwrap();
     let duplicate = |source: &str, target: &str| FileOperation::Duplicate {
@@ -204,6 +211,7 @@ fn duplicates_fail_alike_and_close_what_they_opened() {
 
 #[test]
 fn where_closes_are_refused_descriptors_are_closed_all_the_same() {
+    needs_ring!();
     let allowed = (0..60).filter(|code| *code != opcode::Close::CODE).collect();
     let options = FileOptions { opcodes_allowed: Some(allowed), ..OPTIONS };
     let mut fixture = fixture(&options);
@@ -227,6 +235,7 @@ fn where_closes_are_refused_descriptors_are_closed_all_the_same() {
 
 #[test]
 fn dropping_a_ring_waits_for_what_is_in_flight() {
+    needs_ring!();
     let Fixture { temp, mut ring } = fixture(&OPTIONS);
     for number in 0..60 {
         ring.push(write(&format!("f{number}"), vec![7; 10_000]), 0).unwrap();
@@ -241,6 +250,7 @@ fn dropping_a_ring_waits_for_what_is_in_flight() {
 
 #[test]
 fn a_ring_that_breaks_down_fails_what_it_did_not_take() {
+    needs_ring!();
     let mut fixture = fixture(&OPTIONS);
     fs::write(fixture.path("a"), "a").unwrap();
     let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
@@ -272,6 +282,7 @@ fn a_ring_that_breaks_down_fails_what_it_did_not_take() {
 
 #[test]
 fn a_ring_that_breaks_down_with_operations_in_flight_is_an_error() {
+    needs_ring!();
     let mut fixture = fixture(&OPTIONS);
     for number in 0..20 {
         fixture.ring.push(write(&format!("f{number}"), vec![7; 10_000]), number).unwrap();
@@ -386,6 +397,7 @@ fn tree(root: &Path) -> Vec<String> {
 
 #[test]
 fn a_thousand_random_sequences_end_as_with_plain_calls() {
+    needs_ring!();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let temp = tempfile::tempdir().unwrap();
     let mut ring = None;

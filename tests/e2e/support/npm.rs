@@ -1,15 +1,20 @@
 //! npm as the judge: it installs a copy of the project from the same registry, and the two trees
 //! are compared whole.
 //!
+//! It judges the default engines. Where others are forced, the judge is the command on the default
+//! engines: all trees are the same then, and npm, which takes ten times as long, runs once.
+//!
 //! Where there is no npm 11 on PATH these comparisons are skipped with a line that says so; with
-//! `RINGSTALL_TEST_NPM=require` in the environment they fail instead.
+//! `RINGSTALL_TEST_NPM=require` in the environment they fail instead, with `skip` npm is not run.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
+use super::RINGSTALL;
+use super::engine;
 use super::outcome::Outcome;
 use super::project::Project;
 use super::tree::Tree;
@@ -26,7 +31,7 @@ impl Project {
         ours.assert_success();
         if let Some((theirs, tree)) = theirs {
             theirs.assert_success();
-            let differences = self.whole_tree().differences(&tree, ["ringstall", "npm"]);
+            let differences = self.whole_tree().differences(&tree, ["ringstall", "the judge"]);
             assert!(differences.is_empty(), "{}\n", differences.join("\n"));
         }
         ours
@@ -36,53 +41,59 @@ impl Project {
     #[track_caller]
     pub fn assert_npm_fails(&self, arguments: &[&str]) {
         if let Some((theirs, _)) = self.npm_ci(arguments) {
-            assert_ne!(theirs.code, Some(0), "npm installs this:\n{}", theirs.stdout);
+            assert_ne!(theirs.code, Some(0), "the judge installs this:\n{}", theirs.stdout);
         }
     }
 
-    /// npm's install in the project itself.
+    /// The judge's install in the project itself.
     #[track_caller]
     pub fn npm_ci_in_place(&self) {
-        let cache = self.temp().join("npm-cache");
-        let mut arguments = vec!["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache"];
-        arguments.push(cache.to_str().unwrap());
-        let registry = self.registry_arguments();
-        arguments.extend(registry.iter().map(String::as_str));
-        if let Some(outcome) = self.npm(&arguments) {
-            outcome.assert_success();
-        }
+        let Some(judge) = find_judge() else { return };
+        self.judge_ci(&judge, &self.path(), &[]).assert_success();
     }
 
-    /// Any command of npm's, in the project itself.
+    /// Any command of npm's, in the project itself. npm is asked once, not for every engine.
     pub fn npm(&self, arguments: &[&str]) -> Option<Outcome> {
-        let mut command = self.command(&find_npm()?, "022");
+        let npm = find_judge().filter(|_| engine::IS_DEFAULT)?;
+        let mut command = self.command(&npm, "022");
         command.current_dir(self.path()).args(arguments);
         Some(self.run(command))
     }
 
-    /// What npm says, and the tree it leaves in a copy of the project as it is now.
+    /// What the judge says, and the tree it leaves in a copy of the project as it is now.
     pub fn npm_ci(&self, arguments: &[&str]) -> Option<(Outcome, Tree)> {
-        let npm = find_npm()?;
+        let judge = find_judge()?;
         let copy = self.temp().join("npm");
         let copied = Command::new("cp").arg("-a").arg(self.temp().join("ours")).arg(&copy).status();
         assert!(copied.unwrap().success());
-        let mut command = self.command(&npm, "022");
-        command.current_dir(copy.join("project"));
-        command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-        command.arg("--cache").arg(self.temp().join("npm-cache"));
-        command.args(self.registry_arguments()).args(arguments);
-        let outcome = self.run(command);
+        let outcome = self.judge_ci(&judge, &copy.join("project"), arguments);
         let tree = Tree::read(&copy);
         fs::remove_dir_all(&copy).unwrap();
         Some((outcome, tree))
     }
+
+    fn judge_ci(&self, judge: &Path, project: &Path, arguments: &[&str]) -> Outcome {
+        let mut command = self.command_on(None, judge, "022");
+        command.current_dir(project).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        command.arg("--cache").arg(self.temp().join("npm-cache"));
+        command.args(self.registry_arguments()).args(arguments);
+        self.run(command)
+    }
+}
+
+/// The program whose trees are right: npm for the default engines, and those for the others.
+fn find_judge() -> Option<PathBuf> {
+    if engine::IS_DEFAULT { find_npm() } else { Some(RINGSTALL.into()) }
 }
 
 fn find_npm() -> Option<PathBuf> {
+    let wish = std::env::var("RINGSTALL_TEST_NPM").unwrap_or_default();
+    if wish == "skip" {
+        return None;
+    }
     let found = npm_on_path();
     if found.is_none() {
-        let is_required = std::env::var("RINGSTALL_TEST_NPM").is_ok_and(|value| value == "require");
-        assert!(!is_required, "RINGSTALL_TEST_NPM=require, and no npm 11 on PATH");
+        assert_ne!(wish, "require", "RINGSTALL_TEST_NPM=require, and no npm 11 on PATH");
         eprintln!("skipped the comparison with npm: no npm 11 on PATH");
     }
     found

@@ -14,6 +14,8 @@ use npmrc_config_rs::registry::DEFAULT_REGISTRY;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use super::RINGSTALL;
+use super::engine::{self, Engines};
 use super::outcome::Outcome;
 use super::package::Package;
 use super::registry::Registry;
@@ -43,6 +45,12 @@ pub enum Resolved {
 
 impl Project {
     pub fn new(registry: &Registry) -> Self {
+        engine::forced();
+        Self::on_any_engine(registry)
+    }
+
+    /// A project before it is known whether this target's engines can be had.
+    pub fn on_any_engine(registry: &Registry) -> Self {
         let temp = TempDir::with_prefix("ringstall-e2e-").unwrap();
         for folder in ["ours/project", "home"] {
             fs::create_dir_all(temp.path().join(folder)).unwrap();
@@ -279,9 +287,13 @@ impl Project {
         vec!["--registry".to_owned(), self.registry.clone()]
     }
 
-    /// A program with nothing of our own environment but PATH. The umask is set by a shell, for
-    /// it belongs to the whole process.
+    /// A program with nothing of our own environment but PATH, on this target's engines.
     pub fn command(&self, program: &Path, umask: &str) -> Command {
+        self.command_on(engine::forced(), program, umask)
+    }
+
+    /// The umask is set by a shell, for it belongs to the whole process.
+    pub fn command_on(&self, engines: Option<Engines>, program: &Path, umask: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("umask {umask} && exec \"$0\" \"$@\"")]).arg(program);
         command.env_clear().current_dir(self.temp());
@@ -292,6 +304,7 @@ impl Project {
         command.env("XDG_CACHE_HOME", self.temp().join("home/cache"));
         command.env("XDG_CONFIG_HOME", self.temp().join("home/config"));
         command.env("npm_config_update_notifier", "false");
+        command.envs(engines.into_iter().flatten());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -313,6 +326,5 @@ impl Project {
     }
 }
 
-const RINGSTALL: &str = env!("CARGO_BIN_EXE_ringstall");
 /// Longer than anything that works takes, on any machine.
 const DEADLINE: Duration = Duration::from_secs(120);
