@@ -244,10 +244,10 @@ impl<T> FileRing<T> {
 
     /// Submits what is queued, and takes all completions when as many are there.
     ///
-    /// The thread naps between looks: one that waits in the kernel is woken by each operation that a
-    /// worker has done, however many it waits for (`io_req_local_work_add`), and one that naps by
-    /// nothing but the time. The naps grow, so that a small batch is not kept waiting. It takes a
-    /// ring with deferred work: without, each operation wakes even one that naps, to have its
+    /// The thread naps between looks: one that waits in the kernel is woken by each operation that
+    /// a worker has done, however many it waits for (`io_req_local_work_add`), and one that naps
+    /// by nothing but the time. The naps grow, so that a small batch is not kept waiting. It takes
+    /// a ring with deferred work: without, each operation wakes even one that naps, to have its
     /// memory freed (`io_wq_free_work`).
     fn wait_for(&mut self, completions: usize) -> io::Result<()> {
         if self.breakdown.is_some() {

@@ -33,6 +33,8 @@ pub struct Counts {
     pub submissions: u64,
     /// Calls of io_uring_enter(2).
     pub enters: u64,
+    /// Those of them that took entries.
+    pub batches: u64,
     /// The most entries that one call took.
     pub batch_max: u64,
     /// Completions that were taken.
@@ -43,6 +45,7 @@ impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.submissions += other.submissions;
         self.enters += other.enters;
+        self.batches += other.batches;
         self.batch_max = self.batch_max.max(other.batch_max);
         self.completions += other.completions;
     }
@@ -204,6 +207,7 @@ impl Ring {
             let left = self.queued();
             let taken = (before - left) as u64;
             self.counts.submissions += taken;
+            self.counts.batches += u64::from(taken > 0);
             self.counts.batch_max = self.counts.batch_max.max(taken);
             match entered.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO)) {
                 // The kernel may take fewer than it is given, when one of them is malformed.
@@ -301,7 +305,7 @@ mod tests {
         let counts = ring.take_counts();
         seen.sort_unstable();
         assert_eq!(seen, (0..50).collect::<Vec<_>>());
-        assert_eq!((counts.submissions, counts.batch_max), (50, 8));
+        assert_eq!((counts.submissions, counts.batches, counts.batch_max), (50, 7, 8));
     }
 
     #[test]

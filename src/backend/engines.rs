@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::filesystem::Filesystem;
+use super::host::Counts;
 use super::place::PlacementMode;
 use super::refused::refused;
 use super::{Base, Bases, host, ring};
@@ -84,12 +85,9 @@ pub struct Done {
     pub plain: u64,
     /// On the ring, those among them that had to be done anew by plain calls.
     pub on_ring: u64,
-    /// Entries that the kernel took: a written file is three.
-    pub submissions: u64,
-    /// Calls of io_uring_enter(2) that these operations made necessary.
-    pub enters: u64,
-    /// The most entries that one call took.
-    pub batch_max: u64,
+    /// How often the ring was used for it. A call of io_uring_enter(2), and all that it takes,
+    /// counts for the class whose operation made it necessary.
+    pub counts: Counts,
 }
 
 /// The engine that `auto` takes: that with the least wall time, and among equals that with the
@@ -263,9 +261,7 @@ impl std::ops::AddAssign for Tally {
         for (mine, others) in self.0.iter_mut().zip(other.0) {
             mine.plain += others.plain;
             mine.on_ring += others.on_ring;
-            mine.submissions += others.submissions;
-            mine.enters += others.enters;
-            mine.batch_max = mine.batch_max.max(others.batch_max);
+            mine.counts += others.counts;
         }
     }
 }

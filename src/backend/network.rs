@@ -15,7 +15,7 @@ use hyper::rt::{Read, Write};
 use tokio::sync::oneshot;
 
 use super::engines::NetworkDriver;
-use super::host::{self, Usage, thread_usage};
+use super::host::{self, Counts, Usage, thread_usage};
 use super::refused::refused;
 use crate::error::Result;
 
@@ -48,21 +48,9 @@ pub enum Driver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkTally {
     pub driver: Driver,
-    pub counts: NetworkCounts,
+    /// Zeros where it does not count.
+    pub counts: Counts,
     pub usage: Usage,
-}
-
-/// How often a driver asked the kernel; zeros where it does not count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NetworkCounts {
-    /// Entries that the kernel took.
-    pub submissions: u64,
-    /// Calls of io_uring_enter(2).
-    pub enters: u64,
-    /// The most entries that one call took.
-    pub batch_max: u64,
-    /// Completions that were taken: receives, sends, connections.
-    pub completions: u64,
 }
 
 /// How a run ended.
@@ -106,7 +94,7 @@ pub fn run<T>(
         }
         Driver::Epoll => {
             let output = epoll::run(main(Network(Running::Epoll)))?;
-            (Ended::Output(output), NetworkCounts::default())
+            (Ended::Output(output), Counts::default())
         }
     };
     let usage = thread_usage().since(&before);

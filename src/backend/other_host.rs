@@ -19,6 +19,20 @@ pub struct Usage {
     pub involuntary_switches: u64,
 }
 
+/// How often a ring was used; never, here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub submissions: u64,
+    pub enters: u64,
+    pub batches: u64,
+    pub batch_max: u64,
+    pub completions: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, _other: Self) {}
+}
+
 pub fn usage() -> Usage {
     Usage::default()
 }

@@ -170,13 +170,7 @@ impl RingQueue {
 
     /// An enter is counted for the class of the operation that made it necessary.
     fn count(&mut self, class: Class, tally: &mut Tally) {
-        let counts = self.ring.take_counts();
-        if counts.enters > 0 {
-            let done = tally.of_mut(class);
-            done.submissions += counts.submissions;
-            done.enters += counts.enters;
-            done.batch_max = done.batch_max.max(counts.batch_max);
-        }
+        tally.of_mut(class).counts += self.ring.take_counts();
     }
 
     fn redo_failed(&mut self, tally: &mut Tally) -> Result<(), Box<Failure>> {

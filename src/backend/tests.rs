@@ -341,6 +341,6 @@ fn the_tally_names_the_engine() {
         drop(std::mem::replace(&mut fixture.queue, empty));
         let done = *engines.tally().of(super::Class::WriteFile);
         let expected = if is_ring { (0, 10, 30) } else { (10, 0, 0) };
-        assert_eq!((done.plain, done.on_ring, done.submissions), expected);
+        assert_eq!((done.plain, done.on_ring, done.counts.submissions), expected);
     });
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::backend::{Class, Engine};
+use crate::backend::{Class, Counts, Engine, Usage};
 use crate::install::Summary;
 
 /// What one engine did of one class of operation.
@@ -13,15 +13,7 @@ struct Row {
     engine: String,
     operations: u64,
     /// `None` where the engine makes a system call for each operation.
-    batches: Option<Batches>,
-}
-
-/// What is handed to the kernel together. A call of io_uring_enter(2), and all that it takes,
-/// counts for the class whose operation made it necessary, so that a class may have none.
-struct Batches {
-    submissions: u64,
-    enters: u64,
-    largest: u64,
+    counts: Option<Counts>,
 }
 
 pub fn table(summary: &Summary) -> String {
@@ -53,6 +45,10 @@ pub fn table(summary: &Summary) -> String {
         summary.links,
         summary.bins,
     );
+    if let Some(tally) = &summary.network {
+        let Usage { voluntary_switches: own, involuntary_switches: forced, .. } = tally.usage;
+        let _ = writeln!(text, "its thread  {own:>10} voluntary, {forced} involuntary switches");
+    }
     for why in &summary.refusals {
         let _ = writeln!(text, "not used    {why}");
     }
@@ -119,6 +115,8 @@ fn network(summary: &Summary) -> Value {
         "enters": tally.counts.enters,
         "largestBatch": tally.counts.batch_max,
         "completions": tally.counts.completions,
+        "threadVoluntarySwitches": tally.usage.voluntary_switches,
+        "threadInvoluntarySwitches": tally.usage.involuntary_switches,
     })
 }
 
@@ -127,14 +125,12 @@ fn rows(summary: &Summary) -> Vec<Row> {
     let mut rows = Vec::new();
     for class in Class::ALL {
         let done = summary.operations.of(class);
-        let (submissions, enters) = (done.submissions, done.enters);
-        let batches = Some(Batches { submissions, enters, largest: done.batch_max });
-        for (engine, operations, batches) in
-            [(Engine::Ring, done.on_ring, batches), (Engine::Threads, done.plain, None)]
+        for (engine, operations, counts) in
+            [(Engine::Ring, done.on_ring, Some(done.counts)), (Engine::Threads, done.plain, None)]
         {
             if operations > 0 {
                 let (class, engine) = (class.to_string(), engine.to_string());
-                rows.push(Row { class, engine, operations, batches });
+                rows.push(Row { class, engine, operations, counts });
             }
         }
     }
@@ -142,11 +138,7 @@ fn rows(summary: &Summary) -> Vec<Row> {
         class: "receive".to_owned(),
         engine: tally.driver.to_string(),
         operations: summary.requests,
-        batches: (tally.counts.enters > 0).then_some(Batches {
-            submissions: tally.counts.submissions,
-            enters: tally.counts.enters,
-            largest: tally.counts.batch_max,
-        }),
+        counts: (tally.counts.enters > 0).then_some(tally.counts),
     }));
     rows
 }
@@ -155,33 +147,33 @@ impl Row {
     fn write(&self, text: &mut String) {
         let Self { class, engine, operations, .. } = self;
         let _ = write!(text, "{class:<12}{engine:<12}{operations:>12}");
-        let _ = match &self.batches {
-            Some(batches @ Batches { submissions, enters, largest }) => {
-                writeln!(text, "{submissions:>13}{enters:>9}{:>12.1}{largest:>10}", batches.mean())
+        let _ = match &self.counts {
+            Some(counts @ Counts { submissions, enters, batch_max, .. }) => {
+                let mean = mean_batch(counts);
+                writeln!(text, "{submissions:>13}{enters:>9}{mean:>12.1}{batch_max:>10}")
             }
             None => writeln!(text, "{0:>13}{0:>9}{0:>12}{0:>10}", "-"),
         };
     }
 
     fn json(&self) -> Value {
-        let batches = self.batches.as_ref();
+        let counts = self.counts.unwrap_or_default();
         json!({
             "class": self.class,
             "engine": self.engine,
             "operations": self.operations,
-            "submissions": batches.map_or(0, |batches| batches.submissions),
-            "enters": batches.map_or(0, |batches| batches.enters),
-            "meanBatch": batches.map_or(0.0, Batches::mean),
-            "largestBatch": batches.map_or(0, |batches| batches.largest),
+            "submissions": counts.submissions,
+            "enters": counts.enters,
+            "meanBatch": mean_batch(&counts),
+            "largestBatch": counts.batch_max,
         })
     }
 }
 
-impl Batches {
-    #[expect(clippy::cast_precision_loss, reason = "it is printed with one decimal")]
-    fn mean(&self) -> f64 {
-        self.submissions as f64 / self.enters.max(1) as f64
-    }
+/// Calls that only look at what has completed are not counted.
+#[expect(clippy::cast_precision_loss, reason = "it is printed with one decimal")]
+fn mean_batch(counts: &Counts) -> f64 {
+    counts.submissions as f64 / counts.batches.max(1) as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is printed with one decimal")]
@@ -192,16 +184,27 @@ fn mebibytes(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::network::{Driver, NetworkCounts, NetworkTally};
-    use crate::backend::{Done, Usage};
+    use crate::backend::Done;
+    use crate::backend::network::{Driver, NetworkTally};
 
     fn summary() -> Summary {
-        let write = Done { plain: 1, on_ring: 12, submissions: 36, enters: 2, batch_max: 30 };
+        let write = Done {
+            plain: 1,
+            on_ring: 12,
+            counts: Counts {
+                submissions: 36,
+                enters: 5,
+                batches: 2,
+                batch_max: 30,
+                completions: 12,
+            },
+        };
         let link = Done { plain: 7, ..Done::default() };
         let operations = [(Class::WriteFile, write), (Class::HardLink, link)];
         let counts =
-            NetworkCounts { submissions: 250, enters: 100, batch_max: 64, completions: 300 };
-        let network = NetworkTally { driver: Driver::Ring, counts, usage: Usage::default() };
+            Counts { submissions: 250, enters: 100, batches: 80, batch_max: 64, completions: 300 };
+        let usage = Usage { voluntary_switches: 3, involuntary_switches: 4, ..Usage::default() };
+        let network = NetworkTally { driver: Driver::Ring, counts, usage };
         Summary {
             requests: 82,
             bytes_received: 4096,
@@ -218,10 +221,10 @@ mod tests {
         let (_, rows) = text.split_once("\n\n").unwrap();
         let expected = "\
 operation   engine        operations  submissions   enters  mean batch   largest
-write       ring                  12           36        2        18.0        30
+write       ring                  12           36        5        18.0        30
 write       threads                1            -        -           -         -
 link        threads                7            -        -           -         -
-receive     ring                  82          250      100         2.5        64
+receive     ring                  82          250      100         3.1        64
 
 ";
         assert_eq!(rows, expected);
@@ -236,7 +239,7 @@ receive     ring                  82          250      100         2.5        64
 
     #[test]
     fn epoll_hands_nothing_over_in_batches() {
-        let counts = NetworkCounts::default();
+        let counts = Counts::default();
         let tally = NetworkTally { driver: Driver::Epoll, counts, usage: Usage::default() };
         let summary = Summary { requests: 2, network: Some(tally), ..Summary::default() };
         let text = table(&summary);
@@ -256,15 +259,16 @@ receive     ring                  82          250      100         2.5        64
             })
         };
         let expected = json!([
-            row("write", "ring", 12, 36, 2, 18.0, 30),
+            row("write", "ring", 12, 36, 5, 18.0, 30),
             row("write", "threads", 1, 0, 0, 0.0, 0),
             row("link", "threads", 7, 0, 0, 0.0, 0),
-            row("receive", "ring", 82, 250, 100, 2.5, 64),
+            row("receive", "ring", 82, 250, 100, 3.125, 64),
         ]);
         assert_eq!(value["engines"], expected);
         let expected = json!({
             "driver": "ring", "requests": 82, "bytesReceived": 4096, "submissions": 250,
             "enters": 100, "largestBatch": 64, "completions": 300,
+            "threadVoluntarySwitches": 3, "threadInvoluntarySwitches": 4,
         });
         assert_eq!(value["network"], expected);
         assert_eq!((&value["kernelWorkers"], &value["refusals"]), (&json!(2), &json!([])));

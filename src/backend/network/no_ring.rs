@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::{Ended, NetworkCounts};
+use super::{Counts, Ended};
 
 #[derive(Clone, Debug)]
 pub enum Network {}
@@ -19,7 +19,7 @@ pub enum Network {}
 #[derive(Debug)]
 pub enum Connection {}
 
-pub fn run<T>(_main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, NetworkCounts)> {
+pub fn run<T>(_main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, Counts)> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without io_uring"))
 }
 

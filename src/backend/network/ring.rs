@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use ringstall_linux::{SocketOptions, Stream};
 
-use super::{Ended, NetworkCounts};
+use super::{Counts, Ended};
 
 #[derive(Clone, Debug)]
 pub struct Network(ringstall_linux::Network);
@@ -27,7 +27,7 @@ const OPTIONS: SocketOptions = SocketOptions {
     opcodes_allowed: None,
 };
 
-pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, NetworkCounts)> {
+pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, Counts)> {
     let options = OPTIONS;
     #[cfg(test)]
     let options = SocketOptions { opcodes_allowed: super::testing::opcodes_allowed(), ..options };
@@ -36,12 +36,6 @@ pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, Net
     let ended = match ended {
         ringstall_linux::Ended::Output(output) => Ended::Output(output),
         ringstall_linux::Ended::Refused(error) => Ended::Refused(error),
-    };
-    let counts = NetworkCounts {
-        submissions: counts.submissions,
-        enters: counts.enters,
-        batch_max: counts.batch_max,
-        completions: counts.completions,
     };
     Ok((ended, counts))
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio_uring::net::TcpStream;
 
-use super::{Ended, NetworkCounts};
+use super::{Counts, Ended};
 
 #[derive(Clone, Debug)]
 pub struct Network;
@@ -33,10 +33,10 @@ const RECEIVE_BYTES: usize = 64 << 10;
 /// A request, or a piece of a TLS handshake, is smaller.
 const SEND_BYTES_MAX: usize = 64 << 10;
 
-pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, NetworkCounts)> {
+pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, Counts)> {
     let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())?;
     let output = runtime.block_on(main(Network));
-    Ok((Ended::Output(output), NetworkCounts::default()))
+    Ok((Ended::Output(output), Counts::default()))
 }
 
 impl Network {
