@@ -124,7 +124,7 @@ impl Round {
             Class::MakeDirectory => folders.flat_map(make).collect(),
             class => (0..self.files).map(|number| operation(class, number)).collect(),
         };
-        measure(&self.bases, &self.engines, &operations)
+        measure(&self.bases, &self.engines, class, &operations)
     }
 }
 
@@ -185,9 +185,17 @@ fn operation(class: Class, number: usize) -> Operation {
     }
 }
 
-/// As the installer shares them out: in equal parts, to all workers.
-fn measure(bases: &Bases, engines: &FileEngines, operations: &[Operation]) -> Option<Sample> {
+/// As the installer shares them out: in equal parts, to as many workers as the engine wants.
+fn measure(
+    bases: &Bases,
+    engines: &FileEngines,
+    class: Class,
+    operations: &[Operation],
+) -> Option<Sample> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let submitters = engines.submitters(class, Base::Project, workers);
+    // A clone of what is not on the disk yet has to wait until it is.
+    rustix::fs::sync();
     let (before, start) = (usage(), Instant::now());
     let carry_out = |part: &[Operation]| {
         let mut queue = FileQueue::new(bases.clone(), engines.clone(), workers);
@@ -196,7 +204,7 @@ fn measure(bases: &Bases, engines: &FileEngines, operations: &[Operation]) -> Op
         pushed.and(finished).is_ok()
     };
     let is_done = std::thread::scope(|scope| {
-        let parts = operations.chunks(operations.len().div_ceil(workers));
+        let parts = operations.chunks(operations.len().div_ceil(submitters));
         let threads: Vec<_> = parts.map(|part| scope.spawn(move || carry_out(part))).collect();
         threads.into_iter().all(|thread| thread.join().unwrap())
     });

@@ -36,9 +36,13 @@ impl Site<'_> {
     /// How many of `count` items of a class a worker takes at once: a few where it carries them
     /// out itself, for an even end, and its whole share where it hands them to the kernel.
     pub fn share(&self, class: Class, count: usize, few: usize) -> usize {
+        let workers = self.pool.current_num_threads();
         match self.engines.engine(class, Base::Project) {
             Engine::Threads => few,
-            Engine::Ring => count.div_ceil(self.pool.current_num_threads()).max(1),
+            Engine::Ring => {
+                let submitters = self.engines.submitters(class, Base::Project, workers);
+                count.div_ceil(submitters).max(1)
+            }
         }
     }
 

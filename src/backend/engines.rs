@@ -91,10 +91,14 @@ pub struct Done {
 }
 
 /// The engine that `auto` takes: that with the least wall time, and among equals that with the
-/// fewest context switches, by the measurements in `docs/experiments.md`.
+/// fewest context switches, by the measurements in `docs/experiments.md`. The filesystem is that
+/// on which something is made.
 pub fn chosen(class: Class, filesystem: Filesystem) -> Engine {
-    let _ = (class, filesystem);
-    Engine::Threads
+    match (class, filesystem) {
+        (Class::Clone, Filesystem::Xfs | Filesystem::Btrfs)
+        | (Class::Copy, Filesystem::Ext4 | Filesystem::Xfs | Filesystem::Btrfs) => Engine::Ring,
+        _ => Engine::Threads,
+    }
 }
 
 impl Class {
@@ -186,6 +190,16 @@ impl FileEngines {
             FileEngine::Threads => Engine::Threads,
             FileEngine::Ring => Engine::Ring,
             FileEngine::Auto => chosen(class, self.filesystem(base)),
+        }
+    }
+
+    /// How many of `workers` threads should ask for operations of a class. Of clones and copies
+    /// on the ring, one thread fills what the kernel's opens for it: two would meet on the locks
+    /// of the filesystem's allocator (docs/experiments.md).
+    pub fn submitters(&self, class: Class, base: Base, workers: usize) -> usize {
+        match (self.engine(class, base), class) {
+            (Engine::Ring, Class::Clone | Class::Copy) => 1,
+            _ => workers,
         }
     }
 
