@@ -148,8 +148,8 @@ async fn run_lanes(network: Network, stage: Rc<Stage>) {
     ));
     let lane_count = settings.connections_max.clamp(1, stage.downloads.len().max(1));
     for _ in 0..lane_count {
-        let (stage, client) = (stage.clone(), client.clone());
-        network.spawn(async move { stage.run_lane(&client).await });
+        let (stage, client, running) = (stage.clone(), client.clone(), network.clone());
+        network.spawn(async move { stage.run_lane(&running, &client).await });
     }
     let listener = stage.clone();
     network.spawn(async move {
@@ -162,6 +162,10 @@ async fn run_lanes(network: Network, stage: Rc<Stage>) {
     // The lanes are dropped with whatever they are doing when this returns.
     stage.stop.notified().await;
 }
+
+/// Bodies that wait for workers, from which on there is no hurry to receive more: they are some 10
+/// milliseconds of work for two workers.
+const BACKLOG_MIN: usize = 32;
 
 /// What the lanes share. Positions are those in `downloads`.
 struct Stage {
@@ -235,7 +239,7 @@ impl Stage {
         self.show_oldest(&state);
     }
 
-    async fn run_lane(&self, client: &Client) {
+    async fn run_lane(&self, network: &Network, client: &Client) {
         loop {
             let next = self.queued.lock().await.recv().await;
             let Some(position) = next else { return };
@@ -249,6 +253,7 @@ impl Stage {
                 self.stop.notify_one();
                 return;
             }
+            network.set_hurry(self.deliver.len() < BACKLOG_MIN);
         }
     }
 

@@ -87,6 +87,12 @@ impl Network {
         self.inner.tasks.spawn(task);
     }
 
+    /// Says whether what is received is waited for. Where it is not, the thread sleeps longer and
+    /// receives more at once; at first it is.
+    pub fn set_hurry(&self, has_hurry: bool) {
+        self.inner.sockets.borrow_mut().set_hurry(has_hurry);
+    }
+
     pub fn sleep_until(&self, deadline: Instant) -> Sleep {
         Sleep { inner: self.inner.clone(), deadline, timer: None }
     }

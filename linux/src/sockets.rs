@@ -31,6 +31,9 @@ pub struct SocketOptions {
     pub batch: usize,
     /// How long one completion may wait for others.
     pub batch_for: Duration,
+    /// The same while there is no hurry (see [`crate::Network::set_hurry`]), when the whole batch
+    /// is waited for.
+    pub batch_for_max: Duration,
     /// See [`Options::opcodes_allowed`].
     pub opcodes_allowed: Option<Vec<u8>>,
 }
@@ -50,6 +53,7 @@ pub(crate) struct Sockets {
     in_flight: usize,
     receives: usize,
     sends_queued: usize,
+    has_hurry: bool,
     refusal: Option<io::Error>,
 }
 
@@ -90,6 +94,7 @@ impl Sockets {
             in_flight: 0,
             receives: 0,
             sends_queued: 0,
+            has_hurry: true,
             refusal: None,
         })
     }
@@ -102,6 +107,10 @@ impl Sockets {
     /// ring.
     pub fn take_refusal(&mut self) -> Option<io::Error> {
         self.refusal.take()
+    }
+
+    pub fn set_hurry(&mut self, has_hurry: bool) {
+        self.has_hurry = has_hurry;
     }
 
     /// Starts to connect a new socket.
@@ -232,8 +241,13 @@ impl Sockets {
         self.feed()?;
         // Small sends complete as they are submitted; they are not what is waited for.
         let sends = std::mem::take(&mut self.sends_queued);
-        let expected = (self.receives / 4).clamp(1, self.options.batch);
-        let batch_for = Some(self.options.batch_for);
+        let SocketOptions { batch, batch_for, batch_for_max, .. } = self.options;
+        let (expected, batch_for) = if self.has_hurry {
+            ((self.receives / 4).clamp(1, batch), batch_for)
+        } else {
+            (batch, batch_for_max)
+        };
+        let batch_for = Some(batch_for);
         self.ring.wait(&Wait { completions: expected + sends, batch_for, limit })?;
         self.take_completions()
     }

@@ -161,6 +161,15 @@ impl Network {
         }
     }
 
+    /// Says whether what is received is waited for: where it is not, a driver that can do so sleeps
+    /// longer and receives more at once.
+    pub fn set_hurry(&self, has_hurry: bool) {
+        match &self.0 {
+            Running::Ring(running) => running.set_hurry(has_hurry),
+            Running::TokioUring(_) | Running::Epoll => {}
+        }
+    }
+
     pub async fn sleep(&self, duration: Duration) {
         self.timeout(duration, std::future::pending::<()>()).await;
     }

@@ -18,6 +18,7 @@ fn options() -> SocketOptions {
         buffer_bytes: 4096,
         batch: 16,
         batch_for: Duration::from_millis(1),
+        batch_for_max: Duration::from_millis(5),
         opcodes_allowed: None,
     }
 }

@@ -28,6 +28,10 @@ impl Network {
         match *self {}
     }
 
+    pub fn set_hurry(&self, _has_hurry: bool) {
+        match *self {}
+    }
+
     pub async fn timeout<F: Future>(&self, _limit: Duration, _future: F) -> Option<F::Output> {
         match *self {}
     }

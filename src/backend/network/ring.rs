@@ -25,6 +25,7 @@ const OPTIONS: SocketOptions = SocketOptions {
     buffer_bytes: 256 << 10,
     batch: 32,
     batch_for: Duration::from_millis(1),
+    batch_for_max: Duration::from_millis(10),
     opcodes_allowed: None,
 };
 
@@ -44,6 +45,10 @@ pub fn run<T>(main: impl AsyncFnOnce(Network) -> T) -> io::Result<(Ended<T>, Cou
 impl Network {
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.0.spawn(task);
+    }
+
+    pub fn set_hurry(&self, has_hurry: bool) {
+        self.0.set_hurry(has_hurry);
     }
 
     pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
