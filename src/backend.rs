@@ -37,6 +37,8 @@ mod refused;
 mod ring;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 mod ring;
+#[cfg(test)]
+mod testing;
 mod threads;
 
 #[cfg(test)]

@@ -283,16 +283,11 @@ impl std::ops::AddAssign for Tally {
 /// Both engines, or plain calls alone where the ring cannot be had. `RINGSTALL_TEST_RING=require`
 /// makes that a failure.
 #[cfg(test)]
-#[expect(clippy::print_stderr, reason = "what is not tested is said")]
 pub(crate) fn engines_to_test(bases: &Bases) -> Vec<FileEngines> {
     let mut engines = vec![FileEngines::plain(bases)];
     match FileEngines::new(FileEngine::Ring, bases) {
         Ok(ring) => engines.push(ring),
-        Err(error) => {
-            let is_required = std::env::var_os("RINGSTALL_TEST_RING").is_some();
-            assert!(!is_required, "{error:?}");
-            eprintln!("not run on the ring: {error:?}");
-        }
+        Err(error) => super::testing::tell_no_ring("the engine of batches", &error),
     }
     engines
 }
