@@ -70,7 +70,7 @@ pub struct FileRing<T> {
 
 /// Hardly more than waking up takes.
 const NAP_MIN: Duration = Duration::from_micros(50);
-/// Two hundred switches in a second; the workers have more than that to do.
+/// At most 250 switches in a second; the workers have more than that to do meanwhile.
 const NAP_MAX: Duration = Duration::from_millis(4);
 /// The number of entries that are not queued at all.
 const NEVER: u64 = u64::MAX;

@@ -40,7 +40,7 @@ pub struct RingQueue {
 }
 
 /// Fewer than thousands in flight let the kernel's workers fall asleep between them, and each
-/// awakening is a switch; more gained nothing (docs/experiments.md).
+/// awakening is a switch.
 const IN_FLIGHT_MAX: u32 = 8192;
 /// Directories that wait to be made; a whole tree's are rarely more.
 const NEW_MAX: usize = 65_536;
