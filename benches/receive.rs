@@ -99,6 +99,7 @@ fn download(urls: &[Url], driver: NetworkDriver, cafile: Option<PathBuf>) -> Fet
         index,
         url: url.clone(),
         name_version: url.path().to_owned(),
+        is_wanted: true,
     });
     let downloads: Vec<_> = downloads.collect();
     let options = FetchOptions {

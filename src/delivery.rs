@@ -4,6 +4,9 @@
 //! place what arrives. Work is handed out by a counter, never by a message for each package:
 //! hand-offs are where context switches come from.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -32,7 +35,10 @@ use batch::Batch;
 pub struct Parcel<'p> {
     /// `name@version`.
     pub label: String,
+    /// Where it is asked for, and what it is known by where it has no integrity.
     pub url: Url,
+    /// A tarball on this machine's disk, which spares the download.
+    pub at_hand: Option<PathBuf>,
     pub integrity: Option<Integrity>,
     pub targets: Vec<Target<'p>>,
     /// Whether the tree may do without it.
@@ -88,6 +94,11 @@ pub fn deliver(
 ) -> Result<Delivered> {
     let (missing, stored): (Vec<usize>, Vec<usize>) =
         (0..parcels.len()).partition(|index| parcels[*index].stored.is_none());
+    let at_hand: Vec<usize> =
+        missing.iter().copied().filter(|index| parcels[*index].at_hand.is_some()).collect();
+    // What is at hand may turn out to be damaged; then it is asked for like anything else.
+    let downloads: Vec<Download> =
+        missing.iter().filter_map(|index| parcels[*index].download(*index)).collect();
     let (bodies, arrivals) = crossbeam_channel::unbounded();
     let (again, asked_again) = mpsc::unbounded_channel();
     let depot = Depot {
@@ -95,6 +106,8 @@ pub fn deliver(
         parcels,
         stored: &stored,
         next: AtomicUsize::new(0),
+        at_hand: &at_hand,
+        next_at_hand: AtomicUsize::new(0),
         awaited: AtomicUsize::new(missing.len()),
         retries: parcels.iter().map(|_| AtomicU8::new(0)).collect(),
         again,
@@ -102,8 +115,7 @@ pub fn deliver(
         outcome: Mutex::default(),
     };
     std::thread::scope(|scope| {
-        let network = (!missing.is_empty()).then(|| {
-            let downloads = missing.iter().map(|index| parcels[*index].download(*index)).collect();
+        let network = (!downloads.is_empty()).then(|| {
             scope.spawn(move || {
                 // The scheduler's help is welcome and not needed.
                 let _ = schedule_in_batches();
@@ -127,8 +139,18 @@ pub fn deliver(
 }
 
 impl Parcel<'_> {
-    fn download(&self, index: usize) -> Download {
-        Download { index, url: self.url.clone(), name_version: self.label.clone() }
+    /// `None` for what no network has.
+    fn download(&self, index: usize) -> Option<Download> {
+        self.is_on_the_web().then(|| Download {
+            index,
+            url: self.url.clone(),
+            name_version: self.label.clone(),
+            is_wanted: self.at_hand.is_none(),
+        })
+    }
+
+    fn is_on_the_web(&self) -> bool {
+        matches!(self.url.scheme(), "http" | "https")
     }
 
     /// The error with the package and its address.
@@ -150,12 +172,22 @@ struct Depot<'d, 'p> {
     parcels: &'d [Parcel<'p>],
     stored: &'d [usize],
     next: AtomicUsize,
+    at_hand: &'d [usize],
+    next_at_hand: AtomicUsize,
     /// Parcels that are neither unpacked nor given up yet.
     awaited: AtomicUsize,
     retries: Vec<AtomicU8>,
     again: mpsc::UnboundedSender<Again>,
     is_stopped: AtomicBool,
     outcome: Mutex<Outcome>,
+}
+
+/// What one worker unpacks with.
+struct Worker<'w> {
+    queue: &'w mut FileQueue,
+    extractor: Extractor,
+    batch: Batch,
+    placed: &'w mut Placed,
 }
 
 #[derive(Default)]
@@ -173,8 +205,8 @@ impl Depot<'_, '_> {
             let mut queue = self.site.queue(self.site.pool.current_num_threads());
             let mut placed = Placed::default();
             let mut done = self.place_stored(&mut queue, at_once, &mut placed);
-            if let Some(arrivals) = &arrivals {
-                done = done.and_then(|()| self.unpack_arrivals(&mut queue, arrivals, &mut placed));
+            if !self.at_hand.is_empty() || arrivals.is_some() {
+                done = done.and_then(|()| self.unpack(&mut queue, arrivals.as_ref(), &mut placed));
             }
             // Also after a failure: what was pushed is done before anything is cleared away.
             let finished = finish(&mut queue);
@@ -235,80 +267,97 @@ impl Depot<'_, '_> {
         Ok(())
     }
 
-    fn unpack_arrivals(
+    fn unpack(
         &self,
         queue: &mut FileQueue,
-        arrivals: &Receiver<Fetched>,
+        arrivals: Option<&Receiver<Fetched>>,
         placed: &mut Placed,
     ) -> Result<()> {
-        let mut batch = Batch::default();
-        let unpacked = self.unpack_all(queue, arrivals, &mut batch, placed);
+        let extractor = Extractor::new();
+        let mut worker = Worker { queue, extractor, batch: Batch::default(), placed };
+        let unpacked = self.unpack_all(&mut worker, arrivals);
         // After a failure nothing may be in flight into what is removed.
-        let finished = finish(queue);
-        batch.discard(self.site.cache);
+        let finished = finish(worker.queue);
+        worker.batch.discard(self.site.cache);
         unpacked.and(finished)
     }
 
+    /// What is at hand first, then what arrives until the network thread has nothing more.
     fn unpack_all(
         &self,
-        queue: &mut FileQueue,
-        arrivals: &Receiver<Fetched>,
-        batch: &mut Batch,
-        placed: &mut Placed,
+        worker: &mut Worker<'_>,
+        arrivals: Option<&Receiver<Fetched>>,
     ) -> Result<()> {
-        let mut extractor = Extractor::new();
-        loop {
-            let Fetched { index, result } = match arrivals.try_recv() {
+        while let Some(index) = self.at_hand.get(self.next_at_hand.fetch_add(1, Ordering::Relaxed))
+        {
+            self.unpack_one(worker, *index, read_at_hand(&self.parcels[*index]))?;
+        }
+        while let Some(arrivals) = arrivals {
+            let fetched = match arrivals.try_recv() {
                 Ok(fetched) => fetched,
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     // The network waits for memory that these may hold.
-                    self.place_batch(queue, batch, placed)?;
+                    self.place_batch(worker)?;
                     let Ok(fetched) = arrivals.recv() else { break };
                     fetched
                 }
             };
-            if self.is_stopped.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            let parcel = &self.parcels[index];
-            let extracted = result.and_then(|body| {
-                let address = parcel.url.as_str();
-                let identity = parcel
-                    .integrity
-                    .as_ref()
-                    .map_or(Identity::Address(address), Identity::Integrity);
-                extractor.extract(reserved(body), identity, queue, self.site.cache)
-            });
-            match extracted {
-                Ok(unpacked) => {
-                    self.settle();
-                    if let Some(warning) = &unpacked.warnings.first {
-                        self.lock().delivered.warnings.push(format!("{}: {warning}", parcel.label));
-                    }
-                    batch.add(index, unpacked);
-                }
-                Err(error) => self.refuse(index, error)?,
-            }
-            if batch.is_full(queue) {
-                self.publish_batch(queue, batch)?;
-            }
-            if batch.is_worth_placing(queue) {
-                self.place_batch(queue, batch, placed)?;
-            }
+            self.unpack_one(worker, fetched.index, fetched.result.map(reserved))?;
         }
-        self.place_batch(queue, batch, placed)
+        self.place_batch(worker)
+    }
+
+    /// Does nothing any more once another worker has failed.
+    fn unpack_one(
+        &self,
+        worker: &mut Worker<'_>,
+        index: usize,
+        body: Result<extract::Body>,
+    ) -> Result<()> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let parcel = &self.parcels[index];
+        let identity = match &parcel.integrity {
+            None => Identity::Address(parcel.url.as_str()),
+            Some(integrity) => Identity::Integrity(integrity),
+        };
+        let extracted = body.and_then(|body| {
+            worker.extractor.extract(body, identity, worker.queue, self.site.cache)
+        });
+        match extracted {
+            Ok(unpacked) => {
+                self.settle();
+                if let Some(warning) = &unpacked.warnings.first {
+                    self.lock().delivered.warnings.push(format!("{}: {warning}", parcel.label));
+                }
+                worker.batch.add(index, unpacked);
+            }
+            Err(error) => self.refuse(index, error)?,
+        }
+        if worker.batch.is_full(worker.queue) {
+            self.publish_batch(worker)?;
+        }
+        if worker.batch.is_worth_placing(worker.queue) {
+            self.place_batch(worker)?;
+        }
+        Ok(())
     }
 
     /// Asks again for what is damaged, does without what is optional, and fails for the rest.
     fn refuse(&self, index: usize, error: Error) -> Result<()> {
+        let parcel = &self.parcels[index];
         let is_damaged = matches!(error.code(), Code::Integrity | Code::Tarball);
-        if is_damaged && self.retries[index].fetch_add(1, Ordering::Relaxed) < RETRIES_MAX {
+        let tries_max = RETRIES_MAX + u8::from(parcel.at_hand.is_some());
+        if is_damaged
+            && parcel.is_on_the_web()
+            && self.retries[index].fetch_add(1, Ordering::Relaxed) < tries_max
+        {
             // The network thread ends only after this worker has settled the parcel.
             let _ = self.again.send(Again::Retry(index));
             return Ok(());
         }
-        let parcel = &self.parcels[index];
         // npm does without an optional package whose bytes are not what the lockfile says; that
         // hides an attack, so here it is an error. And a file that cannot be written is no
         // package's fault, and may be another's that is written at the same time.
@@ -336,6 +385,22 @@ impl Depot<'_, '_> {
     fn lock(&self) -> std::sync::MutexGuard<'_, Outcome> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The tarball that is at hand, as the extractor takes it.
+fn read_at_hand(parcel: &Parcel<'_>) -> Result<extract::Body> {
+    let Some(path) = &parcel.at_hand else {
+        unreachable!("only parcels that are at hand are in that list")
+    };
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let failed = |error| Error::io("read the tarball", path, error);
+    let (length, mut file) = opened.map_err(failed)?;
+    if length > http::BODY_MEMORY_MAX {
+        return Ok(extract::Body::File(file, length));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.by_ref().take(http::BODY_MEMORY_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(extract::Body::Memory(bytes.into()))
 }
 
 /// The body as the extractor takes it: the reservation goes where the bytes go.

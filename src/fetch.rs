@@ -32,6 +32,8 @@ pub struct Download {
     pub url: Url,
     /// `name@version`, for messages.
     pub name_version: String,
+    /// Whether it is to be had at once, or only when it is asked for again.
+    pub is_wanted: bool,
 }
 
 /// What became of the download with this index.
@@ -212,7 +214,7 @@ impl Stage {
             stop: Notify::new(),
             downloads,
         };
-        for download in &stage.downloads {
+        for download in stage.downloads.iter().filter(|download| download.is_wanted) {
             stage.queue_again(download.index);
         }
         stage

@@ -45,6 +45,7 @@ pub fn pack<'p>(
             Ok(Parcel {
                 label: format!("{}@{}", tarball.name, tarball.version),
                 url: url.clone(),
+                at_hand: None,
                 integrity,
                 targets: targets.collect(),
                 is_optional: tarball.targets.iter().all(|id| graph.node(*id).flags.is_optional),

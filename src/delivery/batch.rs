@@ -4,12 +4,11 @@
 //! are written at the same time, and as many placed: each wait for the kernel is for thousands of
 //! operations.
 
-use super::Depot;
+use super::{Depot, Worker};
 use crate::backend::FileQueue;
 use crate::cache::{Cache, Index};
 use crate::error::Result;
 use crate::extract::{Extracted, Unpacked};
-use crate::link::Placed;
 use crate::site::finish;
 
 #[derive(Default)]
@@ -51,7 +50,8 @@ impl Batch {
 
 impl Depot<'_, '_> {
     /// Gives what is unpacked its names in the cache.
-    pub(super) fn publish_batch(&self, queue: &mut FileQueue, batch: &mut Batch) -> Result<()> {
+    pub(super) fn publish_batch(&self, worker: &mut Worker<'_>) -> Result<()> {
+        let Worker { queue, batch, .. } = worker;
         finish(queue)?;
         batch.unpacked_bytes = 0;
         while let Some((parcel, unpacked)) = batch.unpacked.pop() {
@@ -63,20 +63,15 @@ impl Depot<'_, '_> {
     }
 
     /// Places all that is unpacked.
-    pub(super) fn place_batch(
-        &self,
-        queue: &mut FileQueue,
-        batch: &mut Batch,
-        placed: &mut Placed,
-    ) -> Result<()> {
-        if !batch.unpacked.is_empty() {
-            self.publish_batch(queue, batch)?;
+    pub(super) fn place_batch(&self, worker: &mut Worker<'_>) -> Result<()> {
+        if !worker.batch.unpacked.is_empty() {
+            self.publish_batch(worker)?;
         }
-        batch.published_files = 0;
-        let published = std::mem::take(&mut batch.published);
+        worker.batch.published_files = 0;
+        let published = std::mem::take(&mut worker.batch.published);
         let packages = published.iter().map(|(number, Extracted { key, index })| {
             (&self.parcels[*number], key, index as &Index)
         });
-        self.place(queue, packages, placed)
+        self.place(worker.queue, packages, worker.placed)
     }
 }

@@ -27,6 +27,7 @@ on_each_driver!(
     every_download_is_delivered_once,
     a_damaged_tarball_is_asked_for_again,
     what_is_under_way_or_unknown_is_not_asked_for_again,
+    what_is_not_wanted_yet_is_had_when_it_is_asked_for,
     nothing_to_download_waits_for_the_end,
     an_installation_that_is_given_up_stops_the_downloads,
 );
@@ -81,6 +82,7 @@ fn start_with(driver: Driver, paths: &[&str], connections_max: usize, prepare: f
         index: position * 10,
         url: base.join(path).unwrap(),
         name_version: (*path).to_owned(),
+        is_wanted: !path.starts_with("later"),
     });
     let downloads = downloads.collect();
     let spool = tempfile::tempdir().unwrap();
@@ -158,6 +160,15 @@ fn what_is_under_way_or_unknown_is_not_asked_for_again(driver: Driver) {
     assert_eq!(running.progress.oldest().as_deref(), Some("silent"));
     running.again.send(Again::Finished).unwrap();
     // The one that never answers was not counted, as it was neither answered nor repeated.
+    assert_eq!(running.thread.join().unwrap().requests, 2);
+}
+
+fn what_is_not_wanted_yet_is_had_when_it_is_asked_for(driver: Driver) {
+    let running = start(driver, &["later", "a"], 1);
+    assert_eq!(running.next(), (10, Ok("/a".to_owned())));
+    running.again.send(Again::Retry(0)).unwrap();
+    assert_eq!(running.next(), (0, Ok("/later".to_owned())));
+    running.again.send(Again::Finished).unwrap();
     assert_eq!(running.thread.join().unwrap().requests, 2);
 }
 
