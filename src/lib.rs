@@ -11,6 +11,7 @@ pub mod check;
 pub mod clear;
 pub mod cli;
 pub mod collate;
+pub mod commands;
 pub mod config;
 pub mod delivery;
 pub mod doctor;

@@ -104,7 +104,8 @@ fn hypers_client_is_named_only_in_http() {
 
 #[test]
 fn clap_is_named_only_where_words_are_typed_and_told() {
-    report_words(&["clap"], &["src/cli.rs", "src/report.rs", "src/main.rs"], "names clap");
+    let homes = ["src/cli.rs", "src/cli/", "src/report.rs", "src/main.rs"];
+    report_words(&["clap"], &homes, "names clap");
 }
 
 #[test]

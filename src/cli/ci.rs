@@ -1,0 +1,24 @@
+//! The options of `ringstall ci`.
+
+use clap::Args;
+
+use super::{
+    CacheFolderArguments, EngineArguments, PlacingArguments, ProjectArguments, SettingArguments,
+    SummaryArguments,
+};
+
+#[derive(Debug, Args)]
+pub struct CiArguments {
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    #[command(flatten)]
+    pub cache: CacheFolderArguments,
+    #[command(flatten)]
+    pub settings: SettingArguments,
+    #[command(flatten)]
+    pub placing: PlacingArguments,
+    #[command(flatten)]
+    pub engines: EngineArguments,
+    #[command(flatten)]
+    pub summary: SummaryArguments,
+}

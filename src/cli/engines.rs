@@ -1,0 +1,38 @@
+//! Which engine carries what is done to files, and which the downloads.
+
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Engines")]
+pub struct EngineArguments {
+    /// How files are made and placed
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE", env = "RINGSTALL_IO")]
+    pub io: FileEngineArgument,
+    /// How tarballs are downloaded
+    #[arg(long, value_enum, default_value_t, value_name = "DRIVER", env = "RINGSTALL_NET")]
+    pub net: NetworkDriverArgument,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum FileEngineArgument {
+    /// For each kind of operation and filesystem, what was measured best
+    #[default]
+    Auto,
+    /// Batches on io_uring; fails where the kernel refuses it
+    Ring,
+    /// Plain system calls on threads
+    Threads,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum NetworkDriverArgument {
+    /// The ring where the kernel allows it, else epoll
+    #[default]
+    Auto,
+    /// Batches on io_uring; fails where the kernel refuses it
+    Ring,
+    /// The tokio-uring crate, for comparison; fails where the kernel refuses io_uring
+    TokioUring,
+    /// Readiness by epoll, one system call for each read and write
+    Epoll,
+}

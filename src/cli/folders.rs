@@ -1,0 +1,21 @@
+//! Where things lie: the project, and the cache.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub struct ProjectArguments {
+    /// The project's folder
+    #[arg(short = 'C', long = "prefix", value_name = "DIR", default_value = ".")]
+    pub directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CacheFolderArguments {
+    /// Where unpacked packages are kept [default: $XDG_CACHE_HOME/ringstall]
+    // Global for the commands below `cache`; the others have none below them.
+    #[arg(id = "cache_folder", long = "cache", global = true)]
+    #[arg(value_name = "DIR", env = "RINGSTALL_CACHE")]
+    pub directory: Option<PathBuf>,
+}

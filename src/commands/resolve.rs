@@ -1,0 +1,97 @@
+//! From words of the command line to values of the library, for the groups that commands share.
+
+use std::path::PathBuf;
+
+use crate::backend::{FileEngine, LinkMode, NetworkDriver};
+use crate::cli::{
+    CacheFolderArguments, DependencyKind, FileEngineArgument, LinkModeArgument,
+    NetworkDriverArgument, PlacingArguments, ProjectArguments, SettingArguments,
+};
+use crate::config::{Environment, Overrides};
+use crate::error::{Code, Error, Result};
+
+pub fn project_directory(arguments: &ProjectArguments) -> Result<PathBuf> {
+    let directory = &arguments.directory;
+    directory
+        .canonicalize()
+        .map_err(|error| Error::io("find the project's folder", directory, error))
+}
+
+/// `--cache`, else `$XDG_CACHE_HOME/ringstall`, else `~/.cache/ringstall`. npm's own cache is
+/// never written to.
+pub fn cache_directory(
+    arguments: &CacheFolderArguments,
+    environment: &Environment,
+) -> Result<PathBuf> {
+    if let Some(directory) = &arguments.directory {
+        return std::path::absolute(directory)
+            .map_err(|error| Error::io("find the cache", directory, error));
+    }
+    let is_absolute = |folder: &PathBuf| folder.is_absolute();
+    environment
+        .get("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(is_absolute)
+        .or_else(|| environment.home().map(|home| home.join(".cache")))
+        .map(|folder| folder.join("ringstall"))
+        .ok_or_else(|| {
+            Error::new(Code::Cache, "neither XDG_CACHE_HOME nor HOME says where the cache is")
+                .with_hint("name a folder with --cache")
+        })
+}
+
+pub fn overrides(arguments: &SettingArguments) -> Overrides {
+    let names = |kinds: &[DependencyKind]| {
+        let name = |kind: &DependencyKind| match kind {
+            DependencyKind::Dev => "dev".to_owned(),
+            DependencyKind::Optional => "optional".to_owned(),
+            DependencyKind::Peer => "peer".to_owned(),
+        };
+        kinds.iter().map(name).collect()
+    };
+    let packages = &arguments.packages;
+    Overrides {
+        registry: arguments.registry.clone(),
+        omit: names(&packages.omit),
+        include: names(&packages.include),
+        ignore_scripts: arguments.scripts.ignore_scripts.then_some(true),
+        bin_links: arguments.no_bin_links.then_some(false),
+        legacy_peer_deps: packages.legacy_peer_deps.then_some(true),
+        engine_strict: packages.engine_strict.then_some(true),
+        os: packages.os.clone(),
+        cpu: packages.cpu.clone(),
+        libc: packages.libc.clone(),
+        ..Overrides::default()
+    }
+}
+
+pub fn jobs(arguments: &PlacingArguments) -> usize {
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.jobs.map_or_else(processors, usize::from)
+}
+
+pub fn link_mode(argument: LinkModeArgument) -> LinkMode {
+    match argument {
+        LinkModeArgument::Auto => LinkMode::Auto,
+        LinkModeArgument::Hardlink => LinkMode::HardLink,
+        LinkModeArgument::Clone => LinkMode::Clone,
+        LinkModeArgument::Copy => LinkMode::Copy,
+    }
+}
+
+pub fn file_engine(argument: FileEngineArgument) -> FileEngine {
+    match argument {
+        FileEngineArgument::Auto => FileEngine::Auto,
+        FileEngineArgument::Ring => FileEngine::Ring,
+        FileEngineArgument::Threads => FileEngine::Threads,
+    }
+}
+
+pub fn network_driver(argument: NetworkDriverArgument) -> NetworkDriver {
+    match argument {
+        NetworkDriverArgument::Auto => NetworkDriver::Auto,
+        NetworkDriverArgument::Ring => NetworkDriver::Ring,
+        NetworkDriverArgument::TokioUring => NetworkDriver::TokioUring,
+        NetworkDriverArgument::Epoll => NetworkDriver::Epoll,
+    }
+}
