@@ -1,31 +1,28 @@
 //! The one place that knows the order in which things are done.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 
 use crate::backend::{
-    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Tally, Usage, machine, network,
+    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Tally, Usage, network,
     schedule_in_batches, usage,
 };
 use crate::cache::Cache;
 use crate::check::check;
 use crate::clear::{Aside, check_tops, remove_packages};
 use crate::config::Settings;
-use crate::delivery::{Delivered, Parcel, deliver, look_up};
+use crate::delivery::{Delivered, Parcel, look_up};
 use crate::error::{Code, Error, Result};
-use crate::fetch::{FetchOptions, Progress};
+use crate::fill::Supply;
 use crate::finish::{make_bins, make_links, write_hidden_lock};
 use crate::graph::Graph;
 use crate::hidden_lock::{BundleTexts, hidden_lock};
-use crate::http::{Budget, Limits};
 use crate::link::Placed;
 use crate::parcels::{Placements, pack};
 use crate::plan::{Choice, Plan, count};
 use crate::platform::{Engines, Platform};
-use crate::progress::show_progress;
 use crate::project::{Project, ProjectText, TargetTexts};
 use crate::report::Reporter;
 use crate::site::Site;
@@ -71,10 +68,6 @@ pub struct Summary {
     /// Why io_uring is not used where it would be, for files and for the network.
     pub refusals: Vec<String>,
 }
-
-/// Memory for tarballs between the network and the workers: a few of the larger ones for each
-/// worker, far below what the workers unpack them into.
-const BODIES_BYTES_MAX: u64 = 48 << 20;
 
 /// Installs what the lockfile says: the tree of `npm ci --ignore-scripts`.
 pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
@@ -170,27 +163,12 @@ impl<'p> Installation<'_, 'p> {
             parcels.len() - missing,
             count(parcels.len(), "tarball"),
         ));
-        let progress = Arc::new(Progress::default());
-        let mut network = self.request.settings.network.clone();
-        network.connections_max = network.connections_max.min(connections_max());
-        // What is known to be refused is neither tried nor told again.
-        let driver = match self.request.network_driver {
-            NetworkDriver::Auto if self.site.engines.refusal().is_some() => NetworkDriver::Epoll,
-            driver => driver,
+        let supply = Supply {
+            settings: &self.request.settings,
+            driver: self.request.network_driver,
+            reporter: self.reporter,
         };
-        let options = FetchOptions {
-            driver,
-            network,
-            registries: Arc::new(self.request.settings.registries.clone()),
-            limits: Limits::default(),
-            budget: Budget::new(BODIES_BYTES_MAX),
-            spool: self.site.cache.temporary(),
-            progress: progress.clone(),
-        };
-        let site = &self.site;
-        let delivered = show_progress(self.reporter, missing, &progress, || {
-            deliver(site, parcels, options, make_room)
-        })?;
+        let delivered = supply.deliver(&self.site, parcels, make_room)?;
         let Delivered { placed, traffic, failed, warnings } = delivered;
         let summary = &mut self.summary;
         summary.downloaded += missing - failed.len();
@@ -274,13 +252,6 @@ fn make_pool(jobs: usize) -> Result<ThreadPool> {
             Error::new(Code::Io, format!("failed to start {}", count(jobs, "thread")))
                 .with_source(cause)
         })
-}
-
-/// A quarter of the files that may be open is for connections; the rest is for those to other
-/// origins, and for what the workers read and write.
-fn connections_max() -> usize {
-    let open_files = machine::open_files_max().unwrap_or(u64::MAX);
-    usize::try_from(open_files / 4).unwrap_or(usize::MAX).max(1)
 }
 
 /// Names all that would have to be fetched, at once.

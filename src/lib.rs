@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod error;
 pub mod extract;
 pub mod fetch;
+pub mod fill;
 pub mod finish;
 pub mod graph;
 pub mod hidden_lock;
