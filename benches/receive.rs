@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 use ringstall::backend::NetworkDriver;
 use ringstall::backend::schedule_in_batches;
 use ringstall::config::NetworkSettings;
-use ringstall::fetch::{Again, Download, FetchOptions, FetchStats, Progress, run};
+use ringstall::fetch::{Again, Download, FetchOptions, FetchStats, run};
 use ringstall::http::{Budget, Limits};
+use ringstall::journal::Journal;
 use ringstall::registry::Registries;
 use url::Url;
 
@@ -109,7 +110,7 @@ fn download(urls: &[Url], driver: NetworkDriver, cafile: Option<PathBuf>) -> Fet
         limits: Limits::default(),
         budget: Budget::new(BODIES_BYTES_MAX),
         spool: std::env::temp_dir(),
-        progress: Arc::new(Progress::default()),
+        journal: Journal::default(),
     };
     let (deliver, fetched) = crossbeam_channel::unbounded();
     let (again, asked_again) = tokio::sync::mpsc::unbounded_channel();

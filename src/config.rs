@@ -9,11 +9,13 @@ mod environment;
 mod ini;
 mod layers;
 mod network;
+mod output;
 #[cfg(test)]
 mod tests;
 
 pub use environment::Environment;
 pub use network::{NetworkSettings, Proxies};
+pub use output::{Color, LogLevel, OutputSettings};
 
 use crate::error::{Code, Error, Result};
 use crate::registry::{Credentials, Registries, ReplaceHost, parse_registry};
@@ -44,12 +46,15 @@ pub struct Overrides {
 pub struct Settings {
     pub registries: Registries,
     pub network: NetworkSettings,
+    pub output: OutputSettings,
     pub omit: Omit,
     pub ignore_scripts: bool,
     pub bin_links: bool,
     pub legacy_peer_deps: bool,
     pub engine_strict: bool,
     pub offline: bool,
+    /// Whether packages that ask for funding are counted.
+    pub fund: bool,
     /// The hidden lockfile says nothing of where registry packages come from.
     pub omit_lockfile_registry_resolved: bool,
     pub os: Option<String>,
@@ -80,12 +85,14 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
     Ok(Settings {
         registries: registries(&layers)?,
         network: NetworkSettings::from_layers(&layers, environment)?,
+        output: OutputSettings::from_layers(&layers, &mut warnings)?,
         omit: omit(&layers, environment, &mut warnings)?,
         ignore_scripts: flag("ignore-scripts")?,
         bin_links: layers.flag("bin-links")?.unwrap_or(true),
         legacy_peer_deps: flag("legacy-peer-deps")?,
         engine_strict: flag("engine-strict")?,
         offline: flag("offline")?,
+        fund: layers.flag("fund")?.unwrap_or(true),
         omit_lockfile_registry_resolved: flag("omit-lockfile-registry-resolved")?,
         os: text("os"),
         cpu: text("cpu"),

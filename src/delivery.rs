@@ -23,12 +23,14 @@ use crate::extract::{self, Extractor, Identity};
 use crate::fetch::{self, Again, Download, FetchOptions, FetchStats, Fetched};
 use crate::http;
 use crate::integrity::{CacheKey, Integrity};
+use crate::journal::PackageSource;
 use crate::link::{Placed, Target, make_directories, place_files};
 use crate::site::{Site, finish};
 
 mod batch;
+mod telling;
 
-use batch::Batch;
+use batch::{Arrived, Batch};
 
 /// A tarball, where it comes from, and where it goes.
 #[derive(Debug)]
@@ -240,7 +242,10 @@ impl Depot<'_, '_> {
                 let parcel = &self.parcels[*number];
                 parcel.stored.as_ref().map(|(key, index)| (parcel, key, index))
             });
-            self.place(queue, packages, placed)?;
+            let count = end - start;
+            let _span = self.site.journal.span(|| format!("place {count} packages"));
+            self.place(queue, packages.clone(), placed)?;
+            self.tell_placed(packages.map(|(parcel, ..)| (parcel, PackageSource::Cache, None)));
         }
     }
 
@@ -290,7 +295,8 @@ impl Depot<'_, '_> {
     ) -> Result<()> {
         while let Some(index) = self.at_hand.get(self.next_at_hand.fetch_add(1, Ordering::Relaxed))
         {
-            self.unpack_one(worker, *index, read_at_hand(&self.parcels[*index]))?;
+            let body = read_at_hand(&self.parcels[*index]);
+            self.unpack_one(worker, *index, PackageSource::Disk, body)?;
         }
         while let Some(arrivals) = arrivals {
             let fetched = match arrivals.try_recv() {
@@ -303,7 +309,8 @@ impl Depot<'_, '_> {
                     fetched
                 }
             };
-            self.unpack_one(worker, fetched.index, fetched.result.map(reserved))?;
+            let Fetched { index, result } = fetched;
+            self.unpack_one(worker, index, PackageSource::Network, result.map(reserved))?;
         }
         self.place_batch(worker)
     }
@@ -313,6 +320,7 @@ impl Depot<'_, '_> {
         &self,
         worker: &mut Worker<'_>,
         index: usize,
+        source: PackageSource,
         body: Result<extract::Body>,
     ) -> Result<()> {
         if self.is_stopped.load(Ordering::Relaxed) {
@@ -323,16 +331,20 @@ impl Depot<'_, '_> {
             None => Identity::Address(parcel.url.as_str()),
             Some(integrity) => Identity::Integrity(integrity),
         };
+        let bytes = body.as_ref().map_or(0, extract::Body::length);
+        let mut span = self.site.journal.span(|| format!("unpack {}", parcel.label));
+        span.set_bytes(bytes);
         let extracted = body.and_then(|body| {
             worker.extractor.extract(body, identity, worker.queue, self.site.cache)
         });
+        drop(span);
         match extracted {
             Ok(unpacked) => {
                 self.settle();
                 if let Some(warning) = &unpacked.warnings.first {
                     self.lock().delivered.warnings.push(format!("{}: {warning}", parcel.label));
                 }
-                worker.batch.add(index, unpacked);
+                worker.batch.add(Arrived { parcel: index, source, bytes }, unpacked);
             }
             Err(error) => self.refuse(index, error)?,
         }

@@ -38,8 +38,12 @@ pub enum Code {
     NotCached,
     /// The registry answered that it has no such tarball (npm: `E404`).
     NotFound,
+    /// A signal ended the run.
+    Signal,
     /// A tarball holds something that must not be extracted, or exceeds a limit.
     Tarball,
+    /// The run was not done at its deadline (npm has the code for single requests).
+    TimedOut,
     /// The lockfile asks for a source that is not installed: git, or a tarball at another host.
     UnsupportedSource,
     /// The registry wants other credentials, or any at all (npm: `E401`).
@@ -50,7 +54,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 17] = [
+    pub const ALL: [Code; 19] = [
         Code::BadPlatform,
         Code::BadEngine,
         Code::Cache,
@@ -64,7 +68,9 @@ impl Code {
         Code::Network,
         Code::NotCached,
         Code::NotFound,
+        Code::Signal,
         Code::Tarball,
+        Code::TimedOut,
         Code::UnsupportedSource,
         Code::Unauthorized,
         Code::Usage,
@@ -85,7 +91,9 @@ impl Code {
             Code::Network => "ENETWORK",
             Code::NotCached => "ENOTCACHED",
             Code::NotFound => "E404",
+            Code::Signal => "ESIGNAL",
             Code::Tarball => "ETARBALL",
+            Code::TimedOut => "ETIMEDOUT",
             Code::UnsupportedSource => "EUNSUPPORTEDSOURCE",
             Code::Unauthorized => "E401",
             Code::Usage => "EUSAGE",

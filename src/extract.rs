@@ -36,6 +36,15 @@ pub enum Body {
     File(File, u64),
 }
 
+impl Body {
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, length) => *length,
+        }
+    }
+}
+
 /// What a package is known by.
 #[derive(Clone, Copy, Debug)]
 pub enum Identity<'a> {

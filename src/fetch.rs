@@ -8,8 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
 use url::Url;
@@ -18,7 +17,8 @@ use crate::backend::network::{self, Ended, Network, NetworkTally};
 use crate::backend::{NetworkDriver, explain};
 use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
-use crate::http::{Body, Budget, Client, Limits, Traffic};
+use crate::http::{Body, Budget, Client, Limits};
+use crate::journal::{Awaited, Journal, Lane};
 use crate::registry::Registries;
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ pub struct FetchOptions {
     pub budget: Budget,
     /// A folder for large bodies; what is put there has no name.
     pub spool: PathBuf,
-    pub progress: Arc<Progress>,
+    pub journal: Journal,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,30 +74,6 @@ pub struct FetchStats {
     pub network: Option<NetworkTally>,
     /// Why a driver before it did not.
     pub refusal: Option<String>,
-}
-
-/// How far the downloads are, to be read from any thread.
-#[derive(Debug, Default)]
-pub struct Progress {
-    traffic: Arc<Traffic>,
-    done_count: AtomicUsize,
-    oldest: Mutex<Option<String>>,
-}
-
-impl Progress {
-    pub fn bytes_received(&self) -> u64 {
-        self.traffic.bytes_received()
-    }
-
-    /// Bodies handed over; one that was asked for again counts again.
-    pub fn done_count(&self) -> usize {
-        self.done_count.load(Ordering::Relaxed)
-    }
-
-    /// The `name@version` that has been under way for longest.
-    pub fn oldest(&self) -> Option<String> {
-        self.oldest.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// Gets all of `downloads`, then what `again` asks for, until it says [`Again::Finished`].
@@ -118,7 +94,7 @@ pub fn run(
         let ran = network::run(*driver, async |network| run_lanes(network, stage.clone()).await);
         let (why, refused) = match ran {
             Ok((Ended::Output(()), tally)) => {
-                let traffic = &stage.options.progress.traffic;
+                let traffic = stage.options.journal.board().traffic();
                 stats.requests = traffic.requests();
                 stats.bytes_received = traffic.bytes_received();
                 stats.network = Some(tally);
@@ -139,19 +115,19 @@ pub fn run(
 }
 
 async fn run_lanes(network: Network, stage: Rc<Stage>) {
-    let FetchOptions { network: settings, limits, budget, spool, progress, .. } = &stage.options;
+    let FetchOptions { network: settings, limits, budget, spool, journal, .. } = &stage.options;
     let client = Rc::new(Client::new(
         network.clone(),
         settings.clone(),
         *limits,
         budget.clone(),
         spool,
-        progress.traffic.clone(),
+        journal.board().traffic().clone(),
     ));
     let lane_count = settings.connections_max.clamp(1, stage.downloads.len().max(1));
-    for _ in 0..lane_count {
+    for lane in 0..lane_count {
         let (stage, client, running) = (stage.clone(), client.clone(), network.clone());
-        network.spawn(async move { stage.run_lane(&running, &client).await });
+        network.spawn(async move { stage.run_lane(lane, &running, &client).await });
     }
     let listener = stage.clone();
     network.spawn(async move {
@@ -171,7 +147,7 @@ const BACKLOG_MIN: usize = 32;
 
 /// What the lanes share. Positions are those in `downloads`.
 struct Stage {
-    downloads: Vec<Download>,
+    downloads: Vec<Arc<Download>>,
     positions: HashMap<usize, usize>,
     options: FetchOptions,
     deliver: crossbeam_channel::Sender<Fetched>,
@@ -212,7 +188,7 @@ impl Stage {
             queued: tokio::sync::Mutex::new(queued),
             state: RefCell::new(State { is_pending, ..State::default() }),
             stop: Notify::new(),
-            downloads,
+            downloads: downloads.into_iter().map(Arc::new).collect(),
         };
         for download in stage.downloads.iter().filter(|download| download.is_wanted) {
             stage.queue_again(download.index);
@@ -238,17 +214,21 @@ impl Stage {
             // The other end is in the same value, so it is open.
             let _ = self.queue.send(position);
         }
-        self.show_oldest(&state);
     }
 
-    async fn run_lane(&self, network: &Network, client: &Client) {
+    async fn run_lane(&self, lane: usize, network: &Network, client: &Client) {
+        let journal = &self.options.journal;
         loop {
             let next = self.queued.lock().await.recv().await;
             let Some(position) = next else { return };
             let download = &self.downloads[position];
             let number = self.start(position);
             let authorization = |url: &Url| self.options.registries.authorization(url);
+            let wait = journal.board().begin(Awaited::Download(download.clone()));
+            let mut span = journal.span_in(Lane::Download(lane), || download.name_version.clone());
             let result = client.get(&download.url, authorization).await;
+            span.set_bytes(result.as_ref().map_or(0, Body::length));
+            drop((span, wait));
             self.end(number, position);
             let fetched = Fetched { index: download.index, result };
             if self.deliver.send(fetched).is_err() {
@@ -264,26 +244,13 @@ impl Stage {
         let number = state.started_count;
         state.started_count += 1;
         state.running.insert(number, position);
-        if state.running.len() == 1 {
-            self.show_oldest(&state);
-        }
         number
     }
 
     fn end(&self, number: u64, position: usize) {
         let mut state = self.state.borrow_mut();
-        let was_oldest = state.running.first_key_value().is_some_and(|(first, _)| *first == number);
         state.running.remove(&number);
         state.is_pending[position] = false;
-        if was_oldest {
-            self.show_oldest(&state);
-        }
-        self.options.progress.done_count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn show_oldest(&self, state: &State) {
-        let oldest = state.running.first_key_value();
-        let name = oldest.map(|(_, position)| self.downloads[*position].name_version.clone());
-        *self.options.progress.oldest.lock().unwrap_or_else(PoisonError::into_inner) = name;
+        self.options.journal.board().end_download();
     }
 }

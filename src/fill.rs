@@ -6,10 +6,9 @@ use crate::backend::{NetworkDriver, machine};
 use crate::config::Settings;
 use crate::delivery::{Delivered, Parcel, deliver, look_up};
 use crate::error::Result;
-use crate::fetch::{FetchOptions, Progress};
+use crate::fetch::FetchOptions;
 use crate::http::{Budget, Limits};
-use crate::progress::show_progress;
-use crate::report::Reporter;
+use crate::journal::Event;
 use crate::site::Site;
 
 /// How tarballs are asked for, whatever becomes of them.
@@ -17,7 +16,6 @@ use crate::site::Site;
 pub struct Supply<'s> {
     pub settings: &'s Settings,
     pub driver: NetworkDriver,
-    pub reporter: Reporter,
 }
 
 /// Memory for tarballs between the network and the workers: a few of the larger ones for each
@@ -37,22 +35,21 @@ pub fn fill(site: &Site<'_>, parcels: &mut [Parcel<'_>], supply: &Supply<'_>) ->
 }
 
 impl Supply<'_> {
-    /// [`deliver`] with what the settings say, and with the progress shown.
+    /// [`deliver`] with what the settings say.
     pub fn deliver(
         &self,
         site: &Site<'_>,
         parcels: &[Parcel<'_>],
         make_room: impl FnOnce() -> Result<()>,
     ) -> Result<Delivered> {
-        let missing = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();
-        let progress = Arc::new(Progress::default());
-        let options = self.fetch_options(site, &progress);
-        show_progress(self.reporter, missing, &progress, || {
-            deliver(site, parcels, options, make_room)
-        })
+        let is_download = |parcel: &&Parcel| parcel.stored.is_none() && parcel.at_hand.is_none();
+        let downloads = parcels.iter().filter(is_download).count();
+        site.journal.board().want_downloads(downloads);
+        site.journal.tell(|| Event::Plan { tarballs: parcels.len(), downloads });
+        deliver(site, parcels, self.fetch_options(site), make_room)
     }
 
-    fn fetch_options(&self, site: &Site<'_>, progress: &Arc<Progress>) -> FetchOptions {
+    fn fetch_options(&self, site: &Site<'_>) -> FetchOptions {
         let mut network = self.settings.network.clone();
         network.connections_max = network.connections_max.min(connections_max());
         // What is known to be refused is neither tried nor told again.
@@ -67,7 +64,7 @@ impl Supply<'_> {
             limits: Limits::default(),
             budget: Budget::new(BODIES_BYTES_MAX),
             spool: site.cache.temporary(),
-            progress: progress.clone(),
+            journal: site.journal.clone(),
         }
     }
 }

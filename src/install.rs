@@ -1,7 +1,7 @@
 //! The one place that knows the order in which things are done.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rayon::ThreadPool;
 
@@ -19,8 +19,11 @@ use crate::fill::Supply;
 use crate::finish::{make_bins, make_links, write_hidden_lock};
 use crate::graph::Graph;
 use crate::hidden_lock::{BundleTexts, hidden_lock};
+use crate::installed::{InstalledPackage, count_funded, installed_packages};
+use crate::journal::Journal;
 use crate::link::Placed;
 use crate::parcels::{Placements, pack};
+use crate::phases::Phases;
 use crate::plan::{Choice, Plan, count};
 use crate::platform::{Engines, Platform};
 use crate::project::{Project, ProjectText, TargetTexts};
@@ -40,13 +43,16 @@ pub struct Request {
     pub jobs: usize,
     pub file_engine: FileEngine,
     pub network_driver: NetworkDriver,
+    pub journal: Journal,
 }
 
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Packages in the tree, those of bundles and links among them.
-    pub added: usize,
+    /// What is in the tree, packages of bundles and links among it.
+    pub packages: Vec<InstalledPackage>,
+    /// How many of them ask for funding.
+    pub funding: usize,
     pub downloaded: usize,
     pub reused: usize,
     pub requests: u64,
@@ -71,7 +77,8 @@ pub struct Summary {
 
 /// Installs what the lockfile says: the tree of `npm ci --ignore-scripts`.
 pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
-    let mut clock = Clock::start();
+    let journal = &request.journal;
+    let mut phases = Phases::start(journal, "read");
     // The scheduler's help is welcome and not needed.
     let _ = schedule_in_batches();
     let directory = &request.directory;
@@ -81,24 +88,25 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let targets = TargetTexts::read(directory, &lockfile)?;
     let project = Project::new(&text, lockfile, &targets)?;
     reporter.detail(&format!("read {} and package.json", project.lockfile_name));
-    clock.lap("read");
+    phases.enter("check");
     let graph = check(&project, !request.settings.legacy_peer_deps)?;
-    clock.lap("check");
+    phases.enter("plan");
     let cache = Cache::open(&request.cache, request.umask)?;
     let plan = make_plan(request, &graph, &project, &cache)?;
     check_tops(directory, &plan.tops)?;
-    clock.lap("plan");
 
+    phases.enter("look up");
     let pool = make_pool(request.jobs)?;
     let bases = Bases::open(cache.directory(), directory)?;
     network::check(request.network_driver)?;
     let engines = FileEngines::new(request.file_engine, &bases)?;
-    let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool };
+    let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
     let summary = Summary { warnings: request.settings.warnings.clone(), ..Summary::default() };
     let mut installation =
         Installation { request, reporter, project: &project, graph: &graph, plan, site, summary };
     let mut aside = Aside::default();
-    let installed = installation.install(&mut aside, &mut clock);
+    let installed = installation.install(&mut aside, &mut phases);
+    phases.enter("remove old");
     // Also after a failure: what was moved aside is not wanted back.
     let removed = aside.remove(&site, directory);
     installation.summary.refusals.extend(engines.refusal());
@@ -106,10 +114,9 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
         reporter.detail(&format!("io_uring is not used: {why}"));
     }
     installed.and(removed)?;
-    clock.lap("remove old");
+    phases.enter("hidden lock");
     installation.write_hidden_lock()?;
-    clock.lap("hidden lock");
-    Ok(installation.summarize(clock))
+    Ok(installation.summarize(phases))
 }
 
 /// Everything that an installation knows, from the plan on.
@@ -125,7 +132,7 @@ struct Installation<'i, 'p> {
 
 impl<'p> Installation<'_, 'p> {
     /// From an old tree, or none, to the new one, but for the hidden lockfile.
-    fn install(&mut self, aside: &mut Aside, clock: &mut Clock) -> Result<()> {
+    fn install(&mut self, aside: &mut Aside, phases: &mut Phases<'_>) -> Result<()> {
         let Self { request, graph, project, .. } = *self;
         let directory = &request.directory;
         let placements = Placements::new(directory, request.link_mode);
@@ -134,18 +141,17 @@ impl<'p> Installation<'_, 'p> {
         if request.settings.offline {
             refuse_missing(&parcels)?;
         }
-        clock.lap("look up");
         let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
         let below_other_tops: Vec<_> = self.plan.below_other_tops(graph, is_workspace).collect();
         let site = self.site;
+        phases.enter("install");
         self.deliver(&parcels, || {
             aside.take(&site, directory, &project.workspaces)?;
             remove_packages(&site, below_other_tops.into_iter())
         })?;
-        clock.lap("install");
+        phases.enter("link");
         make_links(&site, &self.plan.links)?;
         self.summary.bins = make_bins(&site, directory, graph, &self.plan.bins)?;
-        clock.lap("link");
         Ok(())
     }
 
@@ -163,11 +169,8 @@ impl<'p> Installation<'_, 'p> {
             parcels.len() - missing,
             count(parcels.len(), "tarball"),
         ));
-        let supply = Supply {
-            settings: &self.request.settings,
-            driver: self.request.network_driver,
-            reporter: self.reporter,
-        };
+        let supply =
+            Supply { settings: &self.request.settings, driver: self.request.network_driver };
         let delivered = supply.deliver(&self.site, parcels, make_room)?;
         let Delivered { placed, traffic, failed, warnings } = delivered;
         let summary = &mut self.summary;
@@ -204,14 +207,17 @@ impl<'p> Installation<'_, 'p> {
         write_hidden_lock(directory, &text)
     }
 
-    fn summarize(self, clock: Clock) -> Summary {
+    fn summarize(self, phases: Phases<'_>) -> Summary {
         let mut summary = self.summary;
         summary.links = self.plan.links.len();
-        summary.added = self.plan.added(self.graph);
+        let nodes = || self.plan.installed(self.graph);
+        summary.packages = installed_packages(self.graph, nodes(), &self.request.directory);
+        if self.request.settings.fund {
+            summary.funding = count_funded(self.graph, nodes());
+        }
         summary.with_scripts = self.plan.with_scripts;
         summary.warnings.extend(self.plan.warnings);
-        summary.wall = clock.start.elapsed();
-        summary.phases = clock.laps;
+        (summary.wall, summary.phases) = phases.end();
         summary.usage = usage();
         summary.operations = self.site.engines.tally();
         summary.kernel_workers = self.site.engines.kernel_workers();
@@ -270,24 +276,4 @@ fn refuse_missing(parcels: &[Parcel<'_>]) -> Result<()> {
         missing.join("\n")
     );
     Err(Error::new(Code::NotCached, message).with_hint("install once without it"))
-}
-
-/// The wall time of each phase.
-struct Clock {
-    start: Instant,
-    lap: Instant,
-    laps: Vec<(&'static str, Duration)>,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let now = Instant::now();
-        Self { start: now, lap: now, laps: Vec::new() }
-    }
-
-    fn lap(&mut self, phase: &'static str) {
-        let now = Instant::now();
-        self.laps.push((phase, now - self.lap));
-        self.lap = now;
-    }
 }

@@ -2,21 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use ringstall::cli::Cli;
-use ringstall::commands;
 use ringstall::config::Environment;
-use ringstall::report::{Reporter, set_colors};
+use ringstall::{cli, commands};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    set_colors(cli.output.color);
-    let reporter = Reporter { is_quiet: cli.output.quiet, is_verbose: cli.output.verbose };
-    match commands::run(&cli, &Environment::from_process(), reporter) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            reporter.error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    commands::run(&cli::parse(), &Environment::from_process())
 }

@@ -1,50 +1,56 @@
 //! The progress bar, on terminals only.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::journal::{Awaited, Board};
 
-use crate::fetch::Progress;
-use crate::report::Reporter;
+/// Shown while there are downloads to wait for.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    is_shown: bool,
+}
 
-/// Fast enough to look alive, and ten context switches a second.
-const TICK: Duration = Duration::from_millis(100);
-
-/// Runs `work`, and shows how far the downloads are meanwhile.
-pub fn show_progress<T>(
-    reporter: Reporter,
-    downloads: usize,
-    progress: &Progress,
-    work: impl FnOnce() -> T,
-) -> T {
-    if downloads == 0 || !reporter.has_progress() {
-        return work();
+impl Bar {
+    pub fn hidden() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let template = "{bar:30} {pos}/{len} packages, {prefix} {wide_msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self { bar, is_shown: false }
     }
-    let bar = ProgressBar::with_draw_target(Some(downloads as u64), ProgressDrawTarget::stderr());
-    let template = "{bar:30} {pos}/{len} packages, {prefix} {wide_msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    let is_done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let ticker = scope.spawn(|| {
-            while !is_done.load(Ordering::Acquire) {
-                bar.set_position(progress.done_count() as u64);
-                bar.set_prefix(indicatif::HumanBytes(progress.bytes_received()).to_string());
-                bar.set_message(
-                    progress
-                        .oldest()
-                        .map_or_else(String::new, |name| format!("waiting for {name}")),
-                );
-                thread::park_timeout(TICK);
+
+    /// Shows how far the downloads are.
+    pub fn draw(&mut self, board: &Board) {
+        let (done, wanted) = board.downloads();
+        if done >= wanted {
+            self.clear();
+            return;
+        }
+        if !self.is_shown {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.is_shown = true;
+        }
+        self.bar.set_length(wanted as u64);
+        self.bar.set_position(done as u64);
+        self.bar.set_prefix(HumanBytes(board.traffic().bytes_received()).to_string());
+        let waiting = match board.oldest() {
+            Some((Awaited::Download(download), _)) => {
+                format!("waiting for {}", download.name_version)
             }
-            bar.finish_and_clear();
-        });
-        let result = work();
-        is_done.store(true, Ordering::Release);
-        ticker.thread().unpark();
-        result
-    })
+            Some(_) | None => String::new(),
+        };
+        self.bar.set_message(waiting);
+    }
+
+    /// Takes it off the screen, so that something else can be written.
+    pub fn clear(&mut self) {
+        if self.is_shown {
+            self.bar.finish_and_clear();
+            self.bar.set_draw_target(ProgressDrawTarget::hidden());
+            self.bar.reset();
+            self.is_shown = false;
+        }
+    }
 }

@@ -1,4 +1,7 @@
-//! What a person sees: errors, warnings, the closing line, the summary as JSON, and the progress.
+//! What is told on stdout and stderr: errors, warnings, the closing line, and results as text or
+//! JSON.
+//!
+//! stdout has the result and nothing else, stderr has everything that is said on the way.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -6,37 +9,67 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use clap::ColorChoice;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::install::Summary;
+use crate::journal::{Event, Journal};
 use crate::plan::count;
 
+mod failure;
 mod figures;
 
-/// How much is said, and in which colours.
+pub use failure::json_text as failure_json;
+pub use figures::value as summary_value;
+
+/// How much is said, and in which form.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter {
-    pub is_quiet: bool,
-    pub is_verbose: bool,
+    pub level: Level,
+    pub stdout: Stdout,
+    /// Whether a progress bar may be shown, if there is a terminal for it.
+    pub wants_progress: bool,
+}
+
+/// Errors are always said: a run that fails without a word is a riddle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing but errors.
+    Silent,
+    /// And the closing line.
+    Error,
+    /// And warnings.
+    Normal,
+    /// And what is done on the way.
+    Verbose,
+}
+
+/// What stdout is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdout {
+    Text,
+    /// One JSON object, after a failure too.
+    Json,
+    /// The stream of events.
+    Events,
 }
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// Sets for the whole process when colours are used; `Auto` is by terminal, NO_COLOR and the like.
-pub fn set_colors(choice: ColorChoice) {
-    let choice = match choice {
-        ColorChoice::Auto => anstream::ColorChoice::Auto,
-        ColorChoice::Always => anstream::ColorChoice::Always,
-        ColorChoice::Never => anstream::ColorChoice::Never,
-    };
-    choice.write_global();
-}
-
 impl Reporter {
-    /// The error with its code, its causes and its hint.
+    /// As it is before anything is known of what was typed.
+    pub fn plain() -> Self {
+        Self { level: Level::Normal, stdout: Stdout::Text, wants_progress: false }
+    }
+
+    /// For when stdout has its one object.
+    #[must_use]
+    pub fn without_json(self) -> Self {
+        Self { stdout: Stdout::Text, ..self }
+    }
+
+    /// The error with its code, its causes and its hint; and as JSON where that is the result.
     pub fn error(self, error: &Error) {
         let mut text = format!("{ERROR}error:{ERROR:#} {}: ", error.code().as_str());
         text.push_str(&printable(&error.to_string()));
@@ -49,59 +82,89 @@ impl Reporter {
             let _ = write!(text, "\n{HINT}hint:{HINT:#} {}", printable(hint));
         }
         say(&text);
+        if self.stdout == Stdout::Json {
+            // It has failed already, and has said so on stderr.
+            let _ = print(&failure_json(error));
+        }
+    }
+
+    /// The last word of a run that failed, for everyone who listens.
+    pub fn conclude_error(self, error: &Error, journal: &Journal) {
+        self.error(error);
+        journal.tell(|| Event::Error { error: failure::value(error) });
+        if let Err(error) = journal.close() {
+            self.without_json().error(&error);
+        }
     }
 
     pub fn warn(self, warning: &str) {
-        if !self.is_quiet {
+        if self.level >= Level::Normal {
             say(&format!("{WARNING}warning:{WARNING:#} {}", printable(warning)));
+        }
+    }
+
+    /// That something takes its time.
+    pub fn notice(self, notice: &str) {
+        if self.level >= Level::Normal {
+            say(&printable(notice));
         }
     }
 
     /// Of interest only to who asked for more.
     pub fn detail(self, detail: &str) {
-        if self.is_verbose {
+        if self.level >= Level::Verbose {
             say(&printable(detail));
         }
     }
 
-    /// The result of a command that was asked for it.
-    pub fn line(self, text: &str) {
-        let _ = writeln!(anstream::stdout(), "{text}");
+    /// The result of a command that was asked for it. What cannot be written is an error: half a
+    /// result must not look like a whole one.
+    pub fn line(self, text: &str) -> Result<()> {
+        print(text).map_err(failed_to_print)
     }
 
     /// A result that may hold text from outside.
-    pub fn report(self, text: &str) {
-        self.line(printable(text).trim_end());
+    pub fn report(self, text: &str) -> Result<()> {
+        self.line(printable(text).trim_end())
     }
 
     /// Whether a progress bar is shown.
     pub fn has_progress(self) -> bool {
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let is_ci = std::env::var_os("CI").is_some();
-        !self.is_quiet && !is_dumb && !is_ci && io::stderr().is_terminal()
+        self.wants_progress && self.level >= Level::Error && io::stderr().is_terminal()
     }
 
-    pub fn summary(self, summary: &Summary, is_json: bool, has_stats: bool) {
-        let mut text = String::new();
-        if is_json {
-            text = figures::json(summary);
-        } else {
-            if has_stats {
-                text = figures::table(summary);
-            }
-            if !self.is_quiet {
-                text.push_str(&closing_line(summary));
-            }
+    /// What an installation has to show: an object, or tables and the closing line. The latter is
+    /// no result, so that a reader who has gone away is no reason to fail.
+    pub fn summary(self, summary: &Summary, has_stats: bool) -> Result<()> {
+        match self.stdout {
+            Stdout::Events => return Ok(()),
+            Stdout::Json => return self.line(&format!("{:#}", figures::value(summary))),
+            Stdout::Text => {}
         }
-        if !text.is_empty() {
-            // A reader that has gone away is no reason to fail.
-            let _ = writeln!(anstream::stdout(), "{}", text.trim_end());
+        if has_stats {
+            self.line(figures::table(summary).trim_end_matches('\n'))?;
+            self.line("")?;
         }
+        if self.level >= Level::Error {
+            let _ = print(&closing_line(summary));
+        }
+        Ok(())
     }
 }
 
 fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// One write for all, so that a reader finds it whole or not at all.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    stdout.write_all(format!("{text}\n").as_bytes())?;
+    stdout.flush()
+}
+
+fn failed_to_print(cause: io::Error) -> Error {
+    Error::io("write the result to", "stdout", cause)
 }
 
 /// Text from a registry or a lockfile must not move the cursor or change colours.
@@ -117,10 +180,10 @@ fn printable(text: &str) -> String {
 }
 
 fn closing_line(summary: &Summary) -> String {
-    let Summary { added, downloaded, reused, placed, .. } = summary;
+    let Summary { packages, downloaded, reused, placed, .. } = summary;
     format!(
         "added {} in {} ({downloaded} downloaded, {reused} reused; {} placed)",
-        count(*added, "package"),
+        count(packages.len(), "package"),
         seconds(summary.wall),
         count(usize::try_from(placed.files).unwrap_or(usize::MAX), "file"),
     )

@@ -8,6 +8,7 @@ use rayon::ThreadPool;
 use crate::backend::{Base, Bases, Class, Engine, FileEngines, FileQueue, Operation};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
+use crate::journal::Journal;
 
 /// The same for all of an installation.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,7 @@ pub struct Site<'s> {
     pub engines: &'s FileEngines,
     pub cache: &'s Cache,
     pub pool: &'s ThreadPool,
+    pub journal: &'s Journal,
 }
 
 impl Site<'_> {
@@ -92,6 +94,7 @@ pub(crate) mod tests {
     use super::Site;
     use crate::backend::{Bases, engines_to_test};
     use crate::cache::Cache;
+    use crate::journal::Journal;
 
     /// Runs a test once on each file engine, each time in a new folder.
     pub(crate) fn on_each_engine(test: impl Fn(&Site<'_>, &Path)) {
@@ -105,7 +108,9 @@ pub(crate) mod tests {
             let bases = Bases::open(cache.directory(), project.path()).unwrap();
             let engines = engines_to_test(&bases).swap_remove(number);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-            let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool };
+            let journal = Journal::default();
+            let (bases, engines) = (&bases, &engines);
+            let site = Site { bases, engines, cache: &cache, pool: &pool, journal: &journal };
             test(&site, project.path());
         }
     }

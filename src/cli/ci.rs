@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::{
-    CacheFolderArguments, EngineArguments, PlacingArguments, ProjectArguments, SettingArguments,
-    SummaryArguments,
+    CacheFolderArguments, DeadlineArguments, EngineArguments, PlacingArguments, ProjectArguments,
+    SettingArguments, SummaryArguments,
 };
 
 #[derive(Debug, Args)]
@@ -19,6 +19,8 @@ pub struct CiArguments {
     pub placing: PlacingArguments,
     #[command(flatten)]
     pub engines: EngineArguments,
+    #[command(flatten)]
+    pub deadlines: DeadlineArguments,
     #[command(flatten)]
     pub summary: SummaryArguments,
 }

@@ -66,6 +66,4 @@ struct IdleArguments {
     no_audit: bool,
     #[arg(long, hide = true)]
     no_fund: bool,
-    #[arg(long, hide = true)]
-    no_progress: bool,
 }

@@ -23,8 +23,7 @@ pub fn run(
                 "removed {files} of {} bytes from {}",
                 usage.bytes,
                 directory.display()
-            ));
+            ))
         }
     }
-    Ok(())
 }

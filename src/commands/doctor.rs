@@ -16,6 +16,5 @@ pub fn run(
     let cache = resolve::cache_directory(&arguments.cache, environment)?;
     let report = doctor::examine(&directory, &cache)?;
     let text = if arguments.json { doctor::to_json(&report) } else { doctor::to_text(&report) };
-    reporter.report(&text);
-    Ok(())
+    reporter.report(&text)
 }

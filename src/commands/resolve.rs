@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use crate::backend::{FileEngine, LinkMode, NetworkDriver};
 use crate::cli::{
-    CacheFolderArguments, DependencyKind, FileEngineArgument, LinkModeArgument,
-    NetworkDriverArgument, PlacingArguments, ProjectArguments, SettingArguments,
+    CacheFolderArguments, DependencyKind, FileEngineArgument, LinkModeArgument, LogLevelArgument,
+    NetworkDriverArgument, OutputArguments, PlacingArguments, ProjectArguments, SettingArguments,
+    SummaryArguments,
 };
-use crate::config::{Environment, Overrides};
+use crate::config::{Environment, LogLevel, OutputSettings, Overrides};
 use crate::error::{Code, Error, Result};
+use crate::report::{Level, Reporter, Stdout};
 
 pub fn project_directory(arguments: &ProjectArguments) -> Result<PathBuf> {
     let directory = &arguments.directory;
@@ -62,6 +64,52 @@ pub fn overrides(arguments: &SettingArguments) -> Overrides {
         cpu: packages.cpu.clone(),
         libc: packages.libc.clone(),
         ..Overrides::default()
+    }
+}
+
+pub fn stdout_of(is_json: bool) -> Stdout {
+    if is_json { Stdout::Json } else { Stdout::Text }
+}
+
+pub fn stdout_of_summary(arguments: &SummaryArguments) -> Stdout {
+    match &arguments.events {
+        Some(path) if path.as_os_str() == "-" => Stdout::Events,
+        _ => stdout_of(arguments.json),
+    }
+}
+
+/// How much is said: by what was typed, else by npm's settings.
+pub fn reporter(
+    arguments: &OutputArguments,
+    stdout: Stdout,
+    settings: Option<OutputSettings>,
+    environment: &Environment,
+) -> Reporter {
+    let settings = settings.unwrap_or_default();
+    let log_level = arguments.loglevel.map(log_level).or(settings.log_level);
+    let level = match log_level {
+        _ if arguments.quiet => Level::Silent,
+        _ if arguments.verbose => Level::Verbose,
+        Some(LogLevel::Silent) => Level::Silent,
+        Some(LogLevel::Error) => Level::Error,
+        Some(LogLevel::Verbose) => Level::Verbose,
+        Some(LogLevel::Normal) | None => Level::Normal,
+    };
+    let is_ci = environment.get("CI").is_some_and(|value| value != "false");
+    let is_dumb = environment.get("TERM") == Some("dumb");
+    let wants_progress = !is_dumb && !arguments.no_progress && settings.progress.unwrap_or(!is_ci);
+    Reporter { level, stdout, wants_progress }
+}
+
+fn log_level(argument: LogLevelArgument) -> LogLevel {
+    match argument {
+        LogLevelArgument::Silent => LogLevel::Silent,
+        LogLevelArgument::Error => LogLevel::Error,
+        LogLevelArgument::Warn
+        | LogLevelArgument::Notice
+        | LogLevelArgument::Http
+        | LogLevelArgument::Info => LogLevel::Normal,
+        LogLevelArgument::Verbose | LogLevelArgument::Silly => LogLevel::Verbose,
     }
 }
 

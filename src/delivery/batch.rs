@@ -9,16 +9,25 @@ use crate::backend::FileQueue;
 use crate::cache::{Cache, Index};
 use crate::error::Result;
 use crate::extract::{Extracted, Unpacked};
+use crate::journal::PackageSource;
 use crate::site::finish;
 
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Handed to the queue, each with the number of its parcel.
-    unpacked: Vec<(usize, Unpacked)>,
+    /// Handed to the queue.
+    unpacked: Vec<(Arrived, Unpacked)>,
     unpacked_bytes: usize,
     /// In the cache.
-    published: Vec<(usize, Extracted)>,
+    published: Vec<(Arrived, Extracted)>,
     published_files: usize,
+}
+
+/// The number of a parcel, and what came of it from where.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived {
+    pub parcel: usize,
+    pub source: PackageSource,
+    pub bytes: u64,
 }
 
 /// Contents that one worker keeps in memory until they are written.
@@ -27,9 +36,9 @@ const UNPACKED_BYTES_MAX: usize = 16 << 20;
 const PUBLISHED_FILES_MAX: usize = 8192;
 
 impl Batch {
-    pub fn add(&mut self, parcel: usize, unpacked: Unpacked) {
+    pub fn add(&mut self, arrived: Arrived, unpacked: Unpacked) {
         self.unpacked_bytes += unpacked.bytes;
-        self.unpacked.push((parcel, unpacked));
+        self.unpacked.push((arrived, unpacked));
     }
 
     /// Whether no more should be handed to the queue before that has written what it has.
@@ -52,12 +61,14 @@ impl Depot<'_, '_> {
     /// Gives what is unpacked its names in the cache.
     pub(super) fn publish_batch(&self, worker: &mut Worker<'_>) -> Result<()> {
         let Worker { queue, batch, .. } = worker;
+        let count = batch.unpacked.len();
+        let _span = self.site.journal.span(|| format!("write {count} packages"));
         finish(queue)?;
         batch.unpacked_bytes = 0;
-        while let Some((parcel, unpacked)) = batch.unpacked.pop() {
+        while let Some((arrived, unpacked)) = batch.unpacked.pop() {
             let extracted = unpacked.publish(queue.bases(), self.site.cache)?;
             batch.published_files += extracted.index.files().count();
-            batch.published.push((parcel, extracted));
+            batch.published.push((arrived, extracted));
         }
         Ok(())
     }
@@ -69,9 +80,17 @@ impl Depot<'_, '_> {
         }
         worker.batch.published_files = 0;
         let published = std::mem::take(&mut worker.batch.published);
-        let packages = published.iter().map(|(number, Extracted { key, index })| {
-            (&self.parcels[*number], key, index as &Index)
+        if published.is_empty() {
+            return Ok(());
+        }
+        let _span = self.site.journal.span(|| format!("place {} packages", published.len()));
+        let packages = published.iter().map(|(arrived, Extracted { key, index })| {
+            (&self.parcels[arrived.parcel], key, index as &Index)
         });
-        self.place(worker.queue, packages, worker.placed)
+        self.place(worker.queue, packages, worker.placed)?;
+        self.tell_placed(published.iter().map(|(arrived, _)| {
+            (&self.parcels[arrived.parcel], arrived.source, Some(arrived.bytes))
+        }));
+        Ok(())
     }
 }

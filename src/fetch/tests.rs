@@ -11,13 +11,14 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use url::Url;
 
-use super::{Again, Download, FetchOptions, FetchStats, Fetched, Progress, run};
+use super::{Again, Download, FetchOptions, FetchStats, Fetched, run};
 use crate::backend::NetworkDriver;
 use crate::backend::network::Driver;
 use crate::backend::network::testing::{is_had, on_each_driver, refuse_sends};
 use crate::config::NetworkSettings;
 use crate::error::Code;
 use crate::http::{Body, Budget, Limits};
+use crate::journal::{Awaited, Journal};
 use crate::registry::Registries;
 
 /// Long enough for any machine; only a test that fails waits for it.
@@ -66,7 +67,7 @@ struct Running {
     thread: JoinHandle<FetchStats>,
     fetched: Receiver<Fetched>,
     again: UnboundedSender<Again>,
-    progress: Arc<Progress>,
+    journal: Journal,
     _spool: TempDir,
 }
 
@@ -86,7 +87,7 @@ fn start_with(driver: Driver, paths: &[&str], connections_max: usize, prepare: f
     });
     let downloads = downloads.collect();
     let spool = tempfile::tempdir().unwrap();
-    let progress = Arc::new(Progress::default());
+    let journal = Journal::default();
     let options = FetchOptions {
         driver: match driver {
             Driver::Ring => NetworkDriver::Ring,
@@ -98,7 +99,7 @@ fn start_with(driver: Driver, paths: &[&str], connections_max: usize, prepare: f
         limits: Limits::default(),
         budget: Budget::new(1 << 20),
         spool: spool.path().to_owned(),
-        progress: progress.clone(),
+        journal: journal.clone(),
     };
     let (deliver, fetched) = crossbeam_channel::unbounded();
     let (again, receive) = unbounded_channel();
@@ -106,7 +107,7 @@ fn start_with(driver: Driver, paths: &[&str], connections_max: usize, prepare: f
         prepare();
         run(downloads, options, deliver, receive).unwrap()
     });
-    Running { thread, fetched, again, progress, _spool: spool }
+    Running { thread, fetched, again, journal, _spool: spool }
 }
 
 impl Running {
@@ -128,8 +129,8 @@ fn every_download_is_delivered_once(driver: Driver) {
     let expected =
         [(0, whole("/a")), (10, Err(Code::NotFound)), (20, whole("/b")), (30, whole("/c"))];
     assert_eq!(delivered, expected);
-    assert_eq!(running.progress.done_count(), 4);
-    assert_eq!(running.progress.oldest(), None);
+    assert_eq!(running.journal.board().downloads().0, 4);
+    assert!(running.journal.board().oldest().is_none());
     running.again.send(Again::Finished).unwrap();
     let stats = running.thread.join().unwrap();
     assert_eq!((stats.requests, stats.bytes_received), (4, 6));
@@ -157,7 +158,8 @@ fn what_is_under_way_or_unknown_is_not_asked_for_again(driver: Driver) {
     }
     running.again.send(Again::Retry(10)).unwrap();
     assert_eq!(running.next(), (10, Ok("/a".to_owned())));
-    assert_eq!(running.progress.oldest().as_deref(), Some("silent"));
+    let (oldest, _) = running.journal.board().oldest().unwrap();
+    assert!(matches!(oldest, Awaited::Download(download) if download.name_version == "silent"));
     running.again.send(Again::Finished).unwrap();
     // The one that never answers was not counted, as it was neither answered nor repeated.
     assert_eq!(running.thread.join().unwrap().requests, 2);

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::backend::{Class, Counts, Engine, Usage};
 use crate::install::Summary;
+use crate::installed::InstalledPackage;
 
 /// What one engine did of one class of operation.
 struct Row {
@@ -67,17 +68,27 @@ pub fn table(summary: &Summary) -> String {
     text
 }
 
-pub fn json(summary: &Summary) -> String {
+/// The object of `--json`; docs/schema/ci.json describes each key.
+pub fn value(summary: &Summary) -> Value {
     let usage = summary.usage;
     let phases: Map<_, _> = summary
         .phases
         .iter()
         .map(|(phase, duration)| ((*phase).to_owned(), duration.as_secs_f64().into()))
         .collect();
+    let packages: Vec<_> = summary.packages.iter().map(package).collect();
     let engines: Vec<_> = rows(summary).iter().map(Row::json).collect();
-    let value = json!({
+    json!({
         "schemaVersion": 1,
-        "added": summary.added,
+        "add": packages,
+        "added": summary.packages.len(),
+        // npm empties the tree before it compares, and asks nobody for advisories here.
+        "audited": 0,
+        "change": [],
+        "changed": 0,
+        "funding": summary.funding,
+        "remove": [],
+        "removed": 0,
         "downloaded": summary.downloaded,
         "reused": summary.reused,
         "requests": summary.requests,
@@ -101,8 +112,12 @@ pub fn json(summary: &Summary) -> String {
         "engines": engines,
         "network": network(summary),
         "refusals": summary.refusals,
-    });
-    format!("{value:#}")
+    })
+}
+
+fn package(package: &InstalledPackage) -> Value {
+    let InstalledPackage { name, version, path } = package;
+    json!({"name": name, "version": version, "path": path.to_string_lossy()})
 }
 
 fn network(summary: &Summary) -> Value {
@@ -250,7 +265,7 @@ receive     ring                  82          250      100         3.1        64
 
     #[test]
     fn the_object_says_the_same_as_the_table() {
-        let value: Value = serde_json::from_str(&json(&summary())).unwrap();
+        let value: Value = value(&summary());
         let row = |class, engine, operations, submissions, enters, mean, largest| {
             json!({
                 "class": class, "engine": engine, "operations": operations,
@@ -280,7 +295,7 @@ receive     ring                  82          250      100         3.1        64
         let summary = Summary { refusals, ..Summary::default() };
         let line = "not used    the ring refuses link: EPERM";
         assert!(table(&summary).lines().any(|one| one == line));
-        let value: Value = serde_json::from_str(&json(&summary)).unwrap();
+        let value: Value = value(&summary);
         assert_eq!(value["refusals"], json!(["the ring refuses link: EPERM"]));
     }
 }

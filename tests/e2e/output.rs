@@ -154,10 +154,25 @@ fn an_error_says_its_code_its_causes_and_what_to_do() {
 }
 
 #[test]
-fn an_error_with_json_is_still_on_stderr() {
+fn an_error_with_json_is_an_object_on_stdout_and_still_told_on_stderr() {
     let registry = Registry::start();
     let project = Project::new(&registry).wants("dependencies", "a", "1.0.0");
-    project.ci(&["--json"]).assert_error("EUSAGE");
+    let outcome = project.ci(&["--json"]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(outcome.stderr.starts_with("error: EUSAGE: "), "{}", outcome.stderr);
+    let summary = "package.json and package-lock.json are not in sync\n\n\
+                   Missing: a@1.0.0 from lock file, wanted by package.json";
+    let expected = json!({
+        "schemaVersion": 1,
+        "error": {
+            "code": "EUSAGE",
+            "summary": summary,
+            "detail": "",
+            "causes": [],
+            "hint": "update the lockfile with `npm install` before continuing",
+        },
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&outcome.stdout).unwrap(), expected);
 }
 
 #[test]
