@@ -22,8 +22,10 @@ pub struct EventStream {
 struct Output {
     writer: Box<dyn Write + Send>,
     buffer: Vec<u8>,
-    /// After the first nothing more is written.
+    /// What could not be written, until it is told.
     failure: Option<io::Error>,
+    /// After the first failure nothing more is written.
+    is_broken: bool,
 }
 
 /// What stands in every line beside the event's own fields.
@@ -46,35 +48,43 @@ impl EventStream {
     }
 
     fn new(name: &str, writer: Box<dyn Write + Send>) -> Self {
-        let output = Output { writer, buffer: Vec::new(), failure: None };
+        let output = Output { writer, buffer: Vec::new(), failure: None, is_broken: false };
         Self { start: Instant::now(), name: name.to_owned(), output: Mutex::new(output) }
     }
 
     pub(super) fn write<'e>(&self, events: impl Iterator<Item = Event<'e>>) {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        let Output { writer, buffer, failure } = &mut *output;
-        if failure.is_some() {
+        if output.is_broken {
             return;
         }
-        buffer.clear();
-        for event in events {
-            let line = Line { time: self.start.elapsed().as_secs_f64(), event };
-            if let Err(error) = serde_json::to_writer(&mut *buffer, &line) {
-                *failure = Some(error.into());
-                return;
-            }
-            buffer.push(b'\n');
-        }
-        *failure = writer.write_all(buffer).and_then(|()| writer.flush()).err();
+        output.failure = output.write(events, self.start).err();
+        output.is_broken = output.failure.is_some();
     }
 
-    /// Fails if a line could not be written.
+    /// Fails if a line could not be written; once, so that it is told once.
     pub(super) fn check(&self) -> Result<()> {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         match output.failure.take() {
             None => Ok(()),
             Some(error) => Err(Error::io("write events to", &self.name, error)),
         }
+    }
+}
+
+impl Output {
+    fn write<'e>(
+        &mut self,
+        events: impl Iterator<Item = Event<'e>>,
+        start: Instant,
+    ) -> io::Result<()> {
+        self.buffer.clear();
+        for event in events {
+            let line = Line { time: start.elapsed().as_secs_f64(), event };
+            serde_json::to_writer(&mut self.buffer, &line)?;
+            self.buffer.push(b'\n');
+        }
+        self.writer.write_all(&self.buffer)?;
+        self.writer.flush()
     }
 }
 

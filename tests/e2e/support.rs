@@ -9,6 +9,7 @@ pub mod package;
 pub mod project;
 pub mod registry;
 pub mod reply;
+pub mod schema;
 pub mod tree;
 
 pub use package::Package;

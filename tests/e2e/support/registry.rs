@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -137,6 +138,13 @@ impl Registry {
         let state = self.state();
         let waited = self.shared.came.wait_timeout_while(state, DEADLINE, is_waiting).unwrap();
         assert!(!waited.1.timed_out(), "`{path}` was not asked for {requests} times");
+    }
+
+    /// A request of the test's own, to its end.
+    pub fn ask(&self, path: &str) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
