@@ -44,7 +44,7 @@ mod threads;
 #[cfg(test)]
 pub(crate) use engines::engines_to_test;
 pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
-pub use filesystem::Filesystem;
+pub use filesystem::{Filesystem, keeps_access_times};
 pub use host::{Counts, Usage, current_umask, explain, probe_ring, schedule_in_batches, usage};
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use queue::{Failure, FileQueue};

@@ -9,30 +9,43 @@
 //! Files are named by numbers: nothing from a tarball is ever a path here. The umask is part of the
 //! layout because inodes are shared by hard link, so their modes are settled here. A package
 //! appears by rename when all of it is written; who loses that race takes the winner's.
+//!
+//! Who installs holds a shared lock on the folder of its umask, and who removes packages holds it
+//! alone: a package never vanishes while it is placed. A cache that holds all that is needed need
+//! not be writable: it may come with an image, or belong to root.
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::backend::{Base, Bases};
 use crate::error::{Code, Error, Result};
 use crate::integrity::CacheKey;
+use crate::plan::count;
 
 pub mod index;
+mod packages;
+mod prune;
 mod root;
+mod verify;
 
 pub use index::{Facts, FileEntry, Index};
+pub use prune::{Pruned, prune};
 pub use root::{Usage, clean, size};
+pub use verify::{Damage, Verified, verify};
 
 /// The packages that were extracted under one umask.
 #[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
     umask: u32,
+    /// Held, where the filesystem has locks, for as long as the cache is used.
+    _lock: Option<File>,
 }
 
 /// A folder in which a package is written before anyone can see it. It is removed by
@@ -43,11 +56,13 @@ pub struct Staging {
 }
 
 impl Cache {
-    /// Makes what is missing, and refuses a directory that others could change.
+    /// Makes what is missing, and refuses a directory that others could change. Waits for who is
+    /// removing packages.
     pub fn open(root: &Path, umask: u32) -> Result<Self> {
         let umask = umask & 0o777;
-        let directory = root::prepare(root, &format!("v1-u{umask:03o}"))?;
-        Ok(Self { directory, umask })
+        let directory = root::prepare(root, &root::bucket_name(umask))?;
+        let lock = root::share(&directory);
+        Ok(Self { directory, umask, _lock: lock })
     }
 
     /// The directory that [`Base::Cache`] is opened on.
@@ -59,10 +74,27 @@ impl Cache {
         self.umask
     }
 
+    /// An error where `missing` packages could not be put into the cache.
+    pub fn check_writable(&self, missing: usize) -> Result<()> {
+        let tmp = self.temporary();
+        rustix::fs::accessat(CWD, &tmp, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+            .map_err(|errno| {
+                let message = format!(
+                    "the cache `{}` lacks {} and cannot be written",
+                    self.directory.display(),
+                    count(missing, "package"),
+                );
+                let hint = "fill it where it can be written, or name another with `--cache`";
+                Error::new(Code::Cache, message)
+                    .with_source(io::Error::from(errno))
+                    .with_hint(hint)
+            })
+    }
+
     /// The package's index; a damaged one is a miss, which [`Cache::publish`] replaces.
     pub fn lookup(&self, bases: &Bases, key: &CacheKey) -> Result<Option<Index>> {
         let path = format!("{}/index", package_path(key));
-        let buffer = match read_index(bases, &path) {
+        let buffer = match read_index(bases.fd(Base::Cache), &path) {
             Ok(buffer) => buffer,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", self.directory.join(path), error)),
@@ -201,10 +233,9 @@ fn package_path(key: &CacheKey) -> String {
 
 /// One open and, for all but the largest packages, one read. `None` is an index that is shorter or
 /// longer than it says.
-fn read_index(bases: &Bases, path: &str) -> io::Result<Option<Vec<u8>>> {
+fn read_index(bucket: impl AsFd, path: &str) -> io::Result<Option<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let mut file =
-        File::from(rustix::fs::openat(bases.fd(Base::Cache), path, flags, Mode::empty())?);
+    let mut file = File::from(rustix::fs::openat(bucket, path, flags, Mode::empty())?);
     let mut first = [0; INDEX_FIRST_READ];
     let read = file.read(&mut first)?;
     let Some(length) = Index::claimed_length(&first[..read]) else { return Ok(None) };

@@ -35,6 +35,19 @@ impl Filesystem {
     }
 }
 
+/// Whether the filesystem notes when files are read, be it only once a day (`relatime`, which is
+/// Linux's default).
+#[cfg(target_os = "linux")]
+pub fn keeps_access_times(directory: impl AsFd) -> bool {
+    let found = rustix::fs::fstatvfs(directory);
+    found.is_ok_and(|found| !found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOATIME))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn keeps_access_times(_directory: impl AsFd) -> bool {
+    true
+}
+
 impl fmt::Display for Filesystem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {

@@ -1,28 +1,56 @@
-//! The root of the cache: making and checking it, removing what killed runs left behind, and what
-//! `ringstall cache` does with the whole.
+//! The root of the cache: making and checking it, its lock, removing what killed runs left behind,
+//! and what `ringstall cache` does with the whole.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use crate::error::{Code, Error, Result};
 
 /// What a cache takes on disk. A file that projects link to is counted all the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
+    pub packages: u64,
     pub files: u64,
     pub bytes: u64,
 }
 
-/// Makes `<root>/<bucket>` with its folders and gives its path.
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.packages += other.packages;
+        self.files += other.files;
+        self.bytes += other.bytes;
+    }
+}
+
+/// The folder of the packages that were extracted under one umask. Its first number is that of
+/// the layout.
+pub(super) fn bucket_name(umask: u32) -> String {
+    format!("{LAYOUT}-u{umask:03o}")
+}
+
+/// The umask of a bucket that has this version's layout.
+pub(super) fn umask_of(bucket: &Path) -> Option<u32> {
+    let digits = bucket.file_name()?.to_str()?.strip_prefix(LAYOUT)?.strip_prefix("-u")?;
+    u32::from_str_radix(digits, 8).ok()
+}
+
+/// Makes `<root>/<bucket>` with its folders and gives its path. What is there already need not be
+/// writable.
 pub(super) fn prepare(root: &Path, bucket: &str) -> Result<PathBuf> {
     make_directory(root)?;
     check_owner(root)?;
     let tag = root.join(TAG_NAME);
     if !tag.exists() {
-        fs::write(&tag, TAG).map_err(|error| unusable("write", &tag, error))?;
+        match fs::write(&tag, TAG) {
+            Err(error) if !is_refused(&error) => return Err(unusable("write", &tag, error)),
+            _ => {}
+        }
     }
     let directory = root.join(bucket);
     for name in ["packages", "tmp"] {
@@ -36,9 +64,9 @@ pub(super) fn prepare(root: &Path, bucket: &str) -> Result<PathBuf> {
 pub fn clean(root: &Path) -> Result<Usage> {
     let mut usage = Usage::default();
     for bucket in buckets(root)? {
-        let found = measure(&bucket)?;
+        let _lock = hold_alone(&bucket)?;
+        usage += measure(&bucket)?;
         fs::remove_dir_all(&bucket).map_err(|error| unusable("remove", &bucket, error))?;
-        usage = Usage { files: usage.files + found.files, bytes: usage.bytes + found.bytes };
     }
     Ok(usage)
 }
@@ -47,10 +75,32 @@ pub fn clean(root: &Path) -> Result<Usage> {
 pub fn size(root: &Path) -> Result<Usage> {
     let mut usage = Usage::default();
     for bucket in buckets(root)? {
-        let found = measure(&bucket)?;
-        usage = Usage { files: usage.files + found.files, bytes: usage.bytes + found.bytes };
+        usage += measure(&bucket)?;
     }
     Ok(usage)
+}
+
+/// The lock of who uses packages, as long as the file is open. `None` where it cannot be had:
+/// some filesystems have no locks.
+pub(super) fn share(bucket: &Path) -> Option<File> {
+    let file = File::open(bucket).ok()?;
+    rustix::fs::flock(&file, FlockOperation::LockShared).ok()?;
+    Some(file)
+}
+
+/// The lock of who removes packages. It does not wait: whoever uses the cache may be the one who
+/// has started this very command.
+pub(super) fn hold_alone(bucket: &Path) -> Result<File> {
+    let file = File::open(bucket).map_err(|error| unusable("open", bucket, error))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => {
+            let message = format!("the cache `{}` is in use", bucket.display());
+            let hint = "run this again when the installs that use it have ended";
+            Err(Error::new(Code::Cache, message).with_hint(hint))
+        }
+        Err(errno) => Err(unusable("lock", bucket, errno.into())),
+    }
 }
 
 /// Everything is private to the owner: who can write into a cache can write into the projects that
@@ -60,10 +110,12 @@ fn make_directory(path: &Path) -> Result<()> {
     made.map_err(|error| unusable("make directory", path, error))
 }
 
+/// Root may use every cache. Others use their own, or root's if only root can have written it.
 fn check_owner(root: &Path) -> Result<()> {
     let metadata = fs::metadata(root).map_err(|error| unusable("read", root, error))?;
     let uid = rustix::process::geteuid();
-    if !uid.is_root() && metadata.uid() != uid.as_raw() {
+    let is_only_roots = metadata.uid() == 0 && metadata.mode() & 0o022 == 0;
+    if !uid.is_root() && metadata.uid() != uid.as_raw() && !is_only_roots {
         let message = format!(
             "the cache `{}` belongs to user {}, not to {uid}",
             root.display(),
@@ -79,9 +131,12 @@ fn check_owner(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn unusable(doing: &str, path: &Path, error: io::Error) -> Error {
-    let is_refused =
-        matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+pub(super) fn unusable(doing: &str, path: &Path, error: io::Error) -> Error {
+    let is_refused = is_refused(&error);
     let message = format!("failed to {doing} `{}` of the cache", path.display());
     let failure = Error::new(Code::Cache, message).with_source(error);
     if is_refused { failure.with_hint(HINT) } else { failure }
@@ -102,7 +157,7 @@ fn remove_leftovers(tmp: &Path, now: SystemTime) {
 }
 
 /// The folders below `root` that are ours. A directory without our tag is not a cache.
-fn buckets(root: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn buckets(root: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(root) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -131,7 +186,8 @@ fn is_bucket_name(name: &str) -> bool {
         .is_some_and(|(layout, umask)| all_digits(layout) && all_digits(umask))
 }
 
-fn measure(directory: &Path) -> Result<Usage> {
+/// A folder with all that is below it.
+pub(super) fn measure(directory: &Path) -> Result<Usage> {
     let mut usage = Usage::default();
     let mut pending = vec![directory.to_owned()];
     while let Some(directory) = pending.pop() {
@@ -143,6 +199,7 @@ fn measure(directory: &Path) -> Result<Usage> {
             if metadata.is_dir() {
                 pending.push(entry.path());
             } else {
+                usage.packages += u64::from(entry.file_name() == INDEX_NAME);
                 usage.files += 1;
                 usage.bytes += metadata.len();
             }
@@ -151,6 +208,9 @@ fn measure(directory: &Path) -> Result<Usage> {
     Ok(usage)
 }
 
+const LAYOUT: &str = "v1";
+/// Of the file in each package's folder that says what the others are.
+pub(super) const INDEX_NAME: &str = "index";
 const TAG_NAME: &str = "CACHEDIR.TAG";
 /// The first line is fixed by <https://bford.info/cachedir/>: backups pass such a directory over.
 const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -220,7 +280,7 @@ mod tests {
         }
         fs::create_dir(root.join("v1-utopia")).unwrap();
         fs::write(root.join("mine"), "").unwrap();
-        let usage = Usage { files: 2, bytes: 6 };
+        let usage = Usage { packages: 0, files: 2, bytes: 6 };
         assert_eq!((size(root).unwrap(), clean(root).unwrap()), (usage, usage));
         let mut left: Vec<_> =
             fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name()).collect();

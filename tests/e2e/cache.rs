@@ -112,6 +112,40 @@ fn two_installers_on_one_cold_cache_both_end_well() {
 }
 
 #[test]
+fn sixteen_installers_on_one_cold_cache_all_end_well() {
+    const INSTALLERS: usize = 16;
+    let registry = Registry::start();
+    let first = several(&registry);
+    let cache = first.cache();
+    let others = std::iter::repeat_with(|| several(&registry).with_cache(cache.clone()));
+    let others: Vec<_> = others.take(INSTALLERS - 1).collect();
+    let projects: Vec<_> = std::iter::once(&first).chain(&others).collect();
+    // Each has found nothing when the first tarball is given out, so that all of them unpack it.
+    let path = "/p0/-/p0-1.0.0.tgz";
+    let bytes = Package::new("p0", "1.0.0")
+        .field("bin", json!({"run0": "bin/run.js"}))
+        .file("bin/run.js", "#!/usr/bin/env node\n")
+        .file("lib/deep/index.js", "0")
+        .tgz();
+    registry.reply_always(path, Reply::ok(bytes).after(INSTALLERS));
+    let running: Vec<_> = projects.iter().map(|project| project.start_ci(&["--jobs=2"])).collect();
+    for (project, running) in projects.iter().zip(running) {
+        project.outcome(&running.wait_with_output().unwrap()).assert_quiet_success();
+        assert_eq!(project.installed(), first.installed());
+    }
+    assert_eq!(registry.count(path), INSTALLERS);
+    let left = fs::read_dir(cache.join("v1-u022/tmp")).unwrap().count();
+    assert_eq!(left, 0, "the losers' folders are removed");
+    let verify = ["cache", "verify", "--cache", cache.to_str().unwrap()];
+    let outcome = first.ringstall(&verify);
+    outcome.assert_quiet_success();
+    assert!(outcome.stdout.starts_with("8 packages (24 files of "), "{}", outcome.stdout);
+    registry.forget_requests();
+    first.ci(&[]).assert_quiet_success();
+    assert_eq!(registry.paths(), [""; 0]);
+}
+
+#[test]
 fn after_a_kill_the_next_install_ends_like_a_fresh_one() {
     let registry = Registry::start();
     let project = several(&registry);

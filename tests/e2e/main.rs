@@ -14,6 +14,7 @@ mod auth;
 mod bins;
 mod bundled;
 mod cache;
+mod cache_care;
 mod command_line;
 mod doctor;
 mod emptying;
