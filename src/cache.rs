@@ -85,9 +85,7 @@ impl Cache {
                     count(missing, "package"),
                 );
                 let hint = "fill it where it can be written, or name another with `--cache`";
-                Error::new(Code::Cache, message)
-                    .with_source(io::Error::from(errno))
-                    .with_hint(hint)
+                Error::new(Code::Cache, message).with_source(io::Error::from(errno)).with_hint(hint)
             })
     }
 

@@ -23,6 +23,7 @@ mod npm_commands;
 mod output;
 mod placing;
 mod settings;
+mod supply;
 
 pub use cache::{CacheAction, CacheArguments};
 pub use ci::CiArguments;
@@ -35,6 +36,7 @@ pub use manual::{ManualArguments, write_manual};
 pub use output::{ColorArgument, LogLevelArgument, OutputArguments, SummaryArguments};
 pub use placing::{LinkModeArgument, PlacingArguments};
 pub use settings::{DependencyKind, PackageArguments, ScriptArguments, SettingArguments};
+pub use supply::SupplyArguments;
 
 /// Installs npm projects from their lockfile: the tree of `npm ci`, in a fraction of the time.
 #[derive(Debug, Parser)]

@@ -3,7 +3,7 @@
 //! Keys that would change the tree in a way that is not supported are refused by name; all others
 //! that are not used are ignored, as npm ignores them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 mod environment;
 mod ini;
@@ -34,6 +34,9 @@ pub struct Overrides {
     pub legacy_peer_deps: Option<bool>,
     pub engine_strict: Option<bool>,
     pub offline: Option<bool>,
+    pub prefer_online: Option<bool>,
+    /// Not a setting of npm's: npm always reads its cache.
+    pub without_npm_cache: bool,
     pub os: Option<String>,
     pub cpu: Option<String>,
     pub libc: Option<String>,
@@ -55,6 +58,11 @@ pub struct Settings {
     pub offline: bool,
     /// Whether packages that ask for funding are counted.
     pub fund: bool,
+    /// What is known by its address alone is worth asking for anew.
+    pub prefer_online: bool,
+    /// The folder of npm's cache, in which tarballs are looked for. `None` where there is no home,
+    /// and where the command line says that it is not to be read.
+    pub npm_cache: Option<PathBuf>,
     /// The hidden lockfile says nothing of where registry packages come from.
     pub omit_lockfile_registry_resolved: bool,
     pub os: Option<String>,
@@ -93,6 +101,8 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         engine_strict: flag("engine-strict")?,
         offline: flag("offline")?,
         fund: layers.flag("fund")?.unwrap_or(true),
+        prefer_online: flag("prefer-online")?,
+        npm_cache: npm_cache(&layers, overrides, environment),
         omit_lockfile_registry_resolved: flag("omit-lockfile-registry-resolved")?,
         os: text("os"),
         cpu: text("cpu"),
@@ -121,6 +131,7 @@ impl Overrides {
             ("legacy-peer-deps", self.legacy_peer_deps),
             ("engine-strict", self.engine_strict),
             ("offline", self.offline),
+            ("prefer-online", self.prefer_online),
         ];
         for (key, value) in flags {
             entries.extend(value.map(|value| (key.to_owned(), Entry::one(value.to_string()))));
@@ -135,6 +146,14 @@ impl Overrides {
         }
         entries
     }
+}
+
+/// The setting `cache` is npm's own: ours is never named by a setting.
+fn npm_cache(layers: &Layers, overrides: &Overrides, environment: &Environment) -> Option<PathBuf> {
+    if overrides.without_npm_cache {
+        return None;
+    }
+    layers.path("cache").or_else(|| environment.home().map(|home| home.join(".npm")))
 }
 
 /// The tree of a lockfile is laid out hoisted; the other strategies move packages.

@@ -4,8 +4,6 @@
 //! place what arrives. Work is handed out by a counter, never by a message for each package:
 //! hand-offs are where context switches come from.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -25,11 +23,14 @@ use crate::http;
 use crate::integrity::{CacheKey, Integrity};
 use crate::journal::PackageSource;
 use crate::link::{Placed, Target, make_directories, place_files};
+use crate::npm_cache::NpmTarball;
 use crate::site::{Site, finish};
 
+mod at_hand;
 mod batch;
 mod telling;
 
+use at_hand::is_damage;
 use batch::{Arrived, Batch};
 
 /// A tarball, where it comes from, and where it goes.
@@ -41,6 +42,8 @@ pub struct Parcel<'p> {
     pub url: Url,
     /// A tarball on this machine's disk, which spares the download.
     pub at_hand: Option<PathBuf>,
+    /// What npm's cache has of it, which is asked only where `stored` and `at_hand` are `None`.
+    pub cached_by_npm: Option<NpmTarball>,
     pub integrity: Option<Integrity>,
     pub targets: Vec<Target<'p>>,
     /// Whether the tree may do without it.
@@ -54,6 +57,8 @@ pub struct Parcel<'p> {
 pub struct Delivered {
     pub placed: Placed,
     pub traffic: FetchStats,
+    /// Parcels whose tarball was taken from npm's cache.
+    pub from_npm_cache: usize,
     /// Optional parcels that failed, with the reason.
     pub failed: Vec<(usize, Error)>,
     pub warnings: Vec<String>,
@@ -87,20 +92,21 @@ pub fn look_up(site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<()> {
 }
 
 /// Places all parcels, fetching those that are not stored. Downloads start before `make_room` is
-/// called, and nothing is placed before it has returned.
+/// called, and nothing is placed before it has returned. Without `options` the network is not
+/// asked: then all parcels are stored, at hand, or in npm's cache.
 pub fn deliver(
     site: &Site<'_>,
     parcels: &[Parcel<'_>],
-    options: FetchOptions,
+    options: Option<FetchOptions>,
     make_room: impl FnOnce() -> Result<()>,
 ) -> Result<Delivered> {
     let (missing, stored): (Vec<usize>, Vec<usize>) =
         (0..parcels.len()).partition(|index| parcels[*index].stored.is_none());
-    let at_hand: Vec<usize> =
-        missing.iter().copied().filter(|index| parcels[*index].at_hand.is_some()).collect();
+    let is_at_hand = |index: &usize| parcels[*index].source_at_hand().is_some();
+    let at_hand: Vec<usize> = missing.iter().copied().filter(is_at_hand).collect();
     // What is at hand may turn out to be damaged; then it is asked for like anything else.
-    let downloads: Vec<Download> =
-        missing.iter().filter_map(|index| parcels[*index].download(*index)).collect();
+    let downloads = missing.iter().filter_map(|index| parcels[*index].download(*index));
+    let downloads: Vec<Download> = options.iter().flat_map(|_| downloads.clone()).collect();
     let (bodies, arrivals) = crossbeam_channel::unbounded();
     let (again, asked_again) = mpsc::unbounded_channel();
     let depot = Depot {
@@ -111,13 +117,15 @@ pub fn deliver(
         at_hand: &at_hand,
         next_at_hand: AtomicUsize::new(0),
         awaited: AtomicUsize::new(missing.len()),
+        has_network: options.is_some(),
         retries: parcels.iter().map(|_| AtomicU8::new(0)).collect(),
         again,
         is_stopped: AtomicBool::new(false),
         outcome: Mutex::default(),
     };
     std::thread::scope(|scope| {
-        let network = (!downloads.is_empty()).then(|| {
+        let options = options.filter(|_| !downloads.is_empty());
+        let network = options.map(|options| {
             scope.spawn(move || {
                 // The scheduler's help is welcome and not needed.
                 let _ = schedule_in_batches();
@@ -147,7 +155,7 @@ impl Parcel<'_> {
             index,
             url: self.url.clone(),
             name_version: self.label.clone(),
-            is_wanted: self.at_hand.is_none(),
+            is_wanted: self.source_at_hand().is_none(),
         })
     }
 
@@ -178,6 +186,7 @@ struct Depot<'d, 'p> {
     next_at_hand: AtomicUsize,
     /// Parcels that are neither unpacked nor given up yet.
     awaited: AtomicUsize,
+    has_network: bool,
     retries: Vec<AtomicU8>,
     again: mpsc::UnboundedSender<Again>,
     is_stopped: AtomicBool,
@@ -295,8 +304,9 @@ impl Depot<'_, '_> {
     ) -> Result<()> {
         while let Some(index) = self.at_hand.get(self.next_at_hand.fetch_add(1, Ordering::Relaxed))
         {
-            let body = read_at_hand(&self.parcels[*index]);
-            self.unpack_one(worker, *index, PackageSource::Disk, body)?;
+            let parcel = &self.parcels[*index];
+            let source = parcel.source_at_hand().unwrap_or(PackageSource::Disk);
+            self.unpack_one(worker, *index, source, parcel.read_at_hand())?;
         }
         while let Some(arrivals) = arrivals {
             let fetched = match arrivals.try_recv() {
@@ -341,10 +351,16 @@ impl Depot<'_, '_> {
         match extracted {
             Ok(unpacked) => {
                 self.settle();
+                if source == PackageSource::NpmCache {
+                    self.lock().delivered.from_npm_cache += 1;
+                }
                 if let Some(warning) = &unpacked.warnings.first {
                     self.lock().delivered.warnings.push(format!("{}: {warning}", parcel.label));
                 }
                 worker.batch.add(Arrived { parcel: index, source, bytes }, unpacked);
+            }
+            Err(error) if source == PackageSource::NpmCache => {
+                self.refuse(index, parcel.of_npm_cache(error))?;
             }
             Err(error) => self.refuse(index, error)?,
         }
@@ -360,9 +376,9 @@ impl Depot<'_, '_> {
     /// Asks again for what is damaged, does without what is optional, and fails for the rest.
     fn refuse(&self, index: usize, error: Error) -> Result<()> {
         let parcel = &self.parcels[index];
-        let is_damaged = matches!(error.code(), Code::Integrity | Code::Tarball);
-        let tries_max = RETRIES_MAX + u8::from(parcel.at_hand.is_some());
-        if is_damaged
+        let tries_max = RETRIES_MAX + u8::from(parcel.source_at_hand().is_some());
+        if is_damage(&error)
+            && self.has_network
             && parcel.is_on_the_web()
             && self.retries[index].fetch_add(1, Ordering::Relaxed) < tries_max
         {
@@ -397,22 +413,6 @@ impl Depot<'_, '_> {
     fn lock(&self) -> std::sync::MutexGuard<'_, Outcome> {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The tarball that is at hand, as the extractor takes it.
-fn read_at_hand(parcel: &Parcel<'_>) -> Result<extract::Body> {
-    let Some(path) = &parcel.at_hand else {
-        unreachable!("only parcels that are at hand are in that list")
-    };
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let failed = |error| Error::io("read the tarball", path, error);
-    let (length, mut file) = opened.map_err(failed)?;
-    if length > http::BODY_MEMORY_MAX {
-        return Ok(extract::Body::File(file, length));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    file.by_ref().take(http::BODY_MEMORY_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(extract::Body::Memory(bytes.into()))
 }
 
 /// The body as the extractor takes it: the reservation goes where the bytes go.

@@ -400,7 +400,7 @@ impl Target<'_> {
 }
 
 /// Reads all of the body before anything is made of it.
-fn verify(body: Body, identity: Identity<'_>) -> Result<(Body, CacheKey)> {
+pub(crate) fn verify(body: Body, identity: Identity<'_>) -> Result<(Body, CacheKey)> {
     let integrity = match identity {
         Identity::Integrity(integrity) => integrity,
         Identity::Address(address) => return Ok((body, CacheKey::unlocked(address))),

@@ -80,14 +80,25 @@ pub struct FetchStats {
 ///
 /// `deliver` must have room for every message (be unbounded): the memory is bounded by the budget,
 /// and waiting in it would stop all connections at once. An installation is given up by dropping
-/// either channel's other end, which is no error here.
+/// either channel's other end, which is no error here. Where nothing is wanted at first, no network
+/// is started before something is.
 pub fn run(
     downloads: Vec<Download>,
     options: FetchOptions,
     deliver: crossbeam_channel::Sender<Fetched>,
-    again: mpsc::UnboundedReceiver<Again>,
+    mut again: mpsc::UnboundedReceiver<Again>,
 ) -> Result<FetchStats> {
+    let mut first_wanted = None;
+    if !downloads.iter().any(|download| download.is_wanted) {
+        let Some(Again::Retry(index)) = again.blocking_recv() else {
+            return Ok(FetchStats::default());
+        };
+        first_wanted = Some(index);
+    }
     let stage = Rc::new(Stage::new(downloads, options, deliver, again));
+    if let Some(index) = first_wanted {
+        stage.queue_again(index);
+    }
     let mut stats = FetchStats::default();
     let mut failure = None;
     for driver in stage.options.driver.in_order() {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::backend::{NetworkDriver, machine};
 use crate::config::Settings;
 use crate::delivery::{Delivered, Parcel, deliver, look_up};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::fetch::FetchOptions;
 use crate::http::{Budget, Limits};
 use crate::journal::Event;
+use crate::npm_cache::NpmCache;
+use crate::plan::count;
 use crate::site::Site;
 
 /// How tarballs are asked for, whatever becomes of them.
@@ -22,31 +24,75 @@ pub struct Supply<'s> {
 /// worker, far below what the workers unpack them into.
 const BODIES_BYTES_MAX: u64 = 48 << 20;
 
-/// Makes the cache hold all parcels that can be had. Their targets are dropped; afterwards only
+/// Makes our cache hold all parcels that can be had. Their targets are dropped; afterwards only
 /// the optional ones among [`Delivered::failed`] are not `stored`.
 pub fn fill(site: &Site<'_>, parcels: &mut [Parcel<'_>], supply: &Supply<'_>) -> Result<Delivered> {
     for parcel in &mut *parcels {
         parcel.targets.clear();
     }
-    look_up(site, parcels)?;
+    supply.look_up(site, parcels)?;
     let delivered = supply.deliver(site, parcels, || Ok(()))?;
     look_up(site, parcels)?;
     Ok(delivered)
 }
 
 impl Supply<'_> {
-    /// [`deliver`] with what the settings say.
+    /// Finds what our cache holds, and for what it does not, what npm's has.
+    pub fn look_up(&self, site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<()> {
+        look_up(site, parcels)?;
+        let is_missing = |parcel: &Parcel<'_>| parcel.stored.is_none() && parcel.at_hand.is_none();
+        if parcels.iter().any(is_missing)
+            && let Some(cache) = self.settings.npm_cache.as_deref().and_then(NpmCache::open)
+        {
+            cache.look_up(site.pool, parcels, self.settings.prefer_online);
+        }
+        Ok(())
+    }
+
+    /// [`deliver`] with what the settings say. What cannot be had at
+    /// all, because of `offline` or a cache that must not be written, is refused before anything
+    /// is touched.
     pub fn deliver(
         &self,
         site: &Site<'_>,
         parcels: &[Parcel<'_>],
         make_room: impl FnOnce() -> Result<()>,
     ) -> Result<Delivered> {
-        let is_download = |parcel: &&Parcel| parcel.stored.is_none() && parcel.at_hand.is_none();
-        let downloads = parcels.iter().filter(is_download).count();
+        if self.settings.offline {
+            self.refuse_missing(parcels)?;
+        }
+        let missing = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();
+        if missing > 0 {
+            site.cache.check_writable(missing)?;
+        }
+        let downloads = parcels.iter().filter(|parcel| has_to_be_downloaded(parcel)).count();
         site.journal.board().want_downloads(downloads);
         site.journal.tell(|| Event::Plan { tarballs: parcels.len(), downloads });
-        deliver(site, parcels, self.fetch_options(site), make_room)
+        let options = (!self.settings.offline).then(|| self.fetch_options(site));
+        deliver(site, parcels, options, make_room)
+    }
+
+    /// Names all that would have to be downloaded, at once.
+    fn refuse_missing(&self, parcels: &[Parcel<'_>]) -> Result<()> {
+        let missing: Vec<_> = parcels
+            .iter()
+            .filter(|parcel| has_to_be_downloaded(parcel))
+            .map(|parcel| parcel.label.as_str())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let npm_cache = self.settings.npm_cache.as_deref();
+        let npm_cache = match npm_cache.filter(|folder| NpmCache::open(folder).is_some()) {
+            Some(folder) => format!(", which npm's in `{}` lacks as well,", folder.display()),
+            None => String::new(),
+        };
+        let message = format!(
+            "the cache lacks {}{npm_cache} and `offline` is set\n\n{}",
+            count(missing.len(), "package"),
+            missing.join("\n")
+        );
+        Err(Error::new(Code::NotCached, message).with_hint("install once without it"))
     }
 
     fn fetch_options(&self, site: &Site<'_>) -> FetchOptions {
@@ -67,6 +113,10 @@ impl Supply<'_> {
             journal: site.journal.clone(),
         }
     }
+}
+
+fn has_to_be_downloaded(parcel: &Parcel<'_>) -> bool {
+    parcel.stored.is_none() && parcel.at_hand.is_none() && parcel.cached_by_npm.is_none()
 }
 
 /// A quarter of the files that may be open is for connections; the rest is for those to other

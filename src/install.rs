@@ -13,7 +13,7 @@ use crate::cache::Cache;
 use crate::check::check;
 use crate::clear::{Aside, check_tops, remove_packages};
 use crate::config::Settings;
-use crate::delivery::{Delivered, Parcel, look_up};
+use crate::delivery::{Delivered, Parcel};
 use crate::error::{Code, Error, Result};
 use crate::fill::Supply;
 use crate::finish::{make_bins, make_links, write_hidden_lock};
@@ -54,6 +54,7 @@ pub struct Summary {
     /// How many of them ask for funding.
     pub funding: usize,
     pub downloaded: usize,
+    pub from_npm_cache: usize,
     pub reused: usize,
     pub requests: u64,
     pub bytes_received: u64,
@@ -137,10 +138,7 @@ impl<'p> Installation<'_, 'p> {
         let directory = &request.directory;
         let placements = Placements::new(directory, request.link_mode);
         let mut parcels = pack(graph, &self.plan, placements)?;
-        look_up(&self.site, &mut parcels)?;
-        if request.settings.offline {
-            refuse_missing(&parcels)?;
-        }
+        self.supply().look_up(&self.site, &mut parcels)?;
         let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
         let below_other_tops: Vec<_> = self.plan.below_other_tops(graph, is_workspace).collect();
         let site = self.site;
@@ -153,6 +151,11 @@ impl<'p> Installation<'_, 'p> {
         make_links(&site, &self.plan.links)?;
         self.summary.bins = make_bins(&site, directory, graph, &self.plan.bins)?;
         Ok(())
+    }
+
+    fn supply(&self) -> Supply<'_> {
+        let Request { settings, network_driver, .. } = self.request;
+        Supply { settings, driver: *network_driver }
     }
 
     /// Delivers parcels and takes over what was done; optional packages that could not be had
@@ -169,12 +172,11 @@ impl<'p> Installation<'_, 'p> {
             parcels.len() - missing,
             count(parcels.len(), "tarball"),
         ));
-        let supply =
-            Supply { settings: &self.request.settings, driver: self.request.network_driver };
-        let delivered = supply.deliver(&self.site, parcels, make_room)?;
-        let Delivered { placed, traffic, failed, warnings } = delivered;
+        let delivered = self.supply().deliver(&self.site, parcels, make_room)?;
+        let Delivered { placed, traffic, from_npm_cache, failed, warnings } = delivered;
         let summary = &mut self.summary;
-        summary.downloaded += missing - failed.len();
+        summary.downloaded += missing - failed.len() - from_npm_cache;
+        summary.from_npm_cache += from_npm_cache;
         summary.reused += parcels.len() - missing;
         summary.placed += placed;
         summary.requests += traffic.requests;
@@ -258,22 +260,4 @@ fn make_pool(jobs: usize) -> Result<ThreadPool> {
             Error::new(Code::Io, format!("failed to start {}", count(jobs, "thread")))
                 .with_source(cause)
         })
-}
-
-/// Names all that would have to be fetched, at once.
-fn refuse_missing(parcels: &[Parcel<'_>]) -> Result<()> {
-    let missing: Vec<_> = parcels
-        .iter()
-        .filter(|parcel| parcel.stored.is_none())
-        .map(|parcel| parcel.label.as_str())
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "the cache lacks {} and `offline` is set\n\n{}",
-        count(missing.len(), "package"),
-        missing.join("\n")
-    );
-    Err(Error::new(Code::NotCached, message).with_hint("install once without it"))
 }

@@ -104,6 +104,11 @@ impl Integrity {
         self.digests.iter().map(move |digest| CacheKey { algorithm, digest: digest.clone() })
     }
 
+    /// The digests, any of which may match, in hexadecimal.
+    pub fn hex_digests(&self) -> impl Iterator<Item = String> {
+        self.digests.iter().map(|digest| to_hex(digest))
+    }
+
     /// The cache's name for `bytes`, if they are what is wanted.
     pub fn check(&self, bytes: &[u8]) -> Result<CacheKey> {
         let found = digest::digest(self.algorithm.hash(), bytes);
@@ -155,18 +160,10 @@ impl CacheKey {
     /// the name, so that neither two algorithms nor an address and a digest can collide.
     pub fn path(&self) -> String {
         let kind = self.algorithm.map_or("address", Algorithm::name);
-        let mut path = String::with_capacity(2 * self.digest.len() + kind.len() + 2);
-        for (at, byte) in self.digest.iter().enumerate() {
-            for digit in [byte >> 4, byte & 15] {
-                path.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-            }
-            if at == 0 {
-                path.push('/');
-                path.push_str(kind);
-                path.push('-');
-            }
-        }
-        path
+        let hex = to_hex(&self.digest);
+        // The shortest digest has twenty bytes.
+        let (first, rest) = hex.split_at(2);
+        format!("{first}/{kind}-{rest}")
     }
 }
 
@@ -216,6 +213,15 @@ impl fmt::Debug for Checker<'_> {
         let Self { integrity, bytes_seen, .. } = self;
         write!(formatter, "Checker {{ integrity: {integrity}, bytes_seen: {bytes_seen} }}")
     }
+}
+
+/// In lower case.
+pub fn to_hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        hex.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+    }
+    hex
 }
 
 /// `SRI_REGEX` of ssri; a token without a digest is none.

@@ -46,6 +46,7 @@ pub fn pack<'p>(
                 label: format!("{}@{}", tarball.name, tarball.version),
                 url: url.clone(),
                 at_hand: None,
+                cached_by_npm: None,
                 integrity,
                 targets: targets.collect(),
                 is_optional: tarball.targets.iter().all(|id| graph.node(*id).flags.is_optional),

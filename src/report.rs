@@ -180,13 +180,23 @@ fn printable(text: &str) -> String {
 }
 
 fn closing_line(summary: &Summary) -> String {
-    let Summary { packages, downloaded, reused, placed, .. } = summary;
+    let Summary { packages, wall, placed, .. } = summary;
     format!(
-        "added {} in {} ({downloaded} downloaded, {reused} reused; {} placed)",
+        "added {} in {} ({}; {} placed)",
         count(packages.len(), "package"),
-        seconds(summary.wall),
+        seconds(*wall),
+        origins(summary),
         count(usize::try_from(placed.files).unwrap_or(usize::MAX), "file"),
     )
+}
+
+/// Where the packages came from.
+fn origins(summary: &Summary) -> String {
+    let Summary { downloaded, from_npm_cache, reused, .. } = summary;
+    match from_npm_cache {
+        0 => format!("{downloaded} downloaded, {reused} reused"),
+        _ => format!("{downloaded} downloaded, {from_npm_cache} from npm's cache, {reused} reused"),
+    }
 }
 
 fn seconds(duration: Duration) -> String {

@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::SupplyArguments;
+
 #[derive(Debug, Args)]
 pub struct SettingArguments {
     /// The registry for packages without a scope's own
@@ -12,6 +14,8 @@ pub struct SettingArguments {
     pub no_bin_links: bool,
     #[command(flatten)]
     pub packages: PackageArguments,
+    #[command(flatten)]
+    pub supply: SupplyArguments,
     #[command(flatten)]
     pub scripts: ScriptArguments,
     #[command(flatten)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::backend::{FileEngine, LinkMode, NetworkDriver};
 use crate::cli::{
     CacheFolderArguments, DependencyKind, FileEngineArgument, LinkModeArgument, LogLevelArgument,
-    NetworkDriverArgument, OutputArguments, PlacingArguments, ProjectArguments, SettingArguments,
-    SummaryArguments,
+    NetworkDriverArgument, OutputArguments, PackageArguments, PlacingArguments, ProjectArguments,
+    SettingArguments, SummaryArguments, SupplyArguments,
 };
 use crate::config::{Environment, LogLevel, OutputSettings, Overrides};
 use crate::error::{Code, Error, Result};
@@ -43,6 +43,16 @@ pub fn cache_directory(
 }
 
 pub fn overrides(arguments: &SettingArguments) -> Overrides {
+    Overrides {
+        registry: arguments.registry.clone(),
+        ignore_scripts: arguments.scripts.ignore_scripts.then_some(true),
+        bin_links: arguments.no_bin_links.then_some(false),
+        ..package_overrides(&arguments.packages, &arguments.supply)
+    }
+}
+
+/// What says which packages, and where they may be taken from.
+fn package_overrides(packages: &PackageArguments, supply: &SupplyArguments) -> Overrides {
     let names = |kinds: &[DependencyKind]| {
         let name = |kind: &DependencyKind| match kind {
             DependencyKind::Dev => "dev".to_owned(),
@@ -51,15 +61,14 @@ pub fn overrides(arguments: &SettingArguments) -> Overrides {
         };
         kinds.iter().map(name).collect()
     };
-    let packages = &arguments.packages;
     Overrides {
-        registry: arguments.registry.clone(),
         omit: names(&packages.omit),
         include: names(&packages.include),
-        ignore_scripts: arguments.scripts.ignore_scripts.then_some(true),
-        bin_links: arguments.no_bin_links.then_some(false),
         legacy_peer_deps: packages.legacy_peer_deps.then_some(true),
         engine_strict: packages.engine_strict.then_some(true),
+        offline: supply.offline.then_some(true),
+        prefer_online: supply.prefer_online.then_some(true),
+        without_npm_cache: supply.no_npm_cache,
         os: packages.os.clone(),
         cpu: packages.cpu.clone(),
         libc: packages.libc.clone(),

@@ -78,5 +78,7 @@ pub enum PackageSource {
     Cache,
     /// A tarball that was at hand.
     Disk,
+    /// A tarball that npm had downloaded.
+    NpmCache,
     Network,
 }

@@ -90,6 +90,7 @@ pub fn value(summary: &Summary) -> Value {
         "remove": [],
         "removed": 0,
         "downloaded": summary.downloaded,
+        "fromNpmCache": summary.from_npm_cache,
         "reused": summary.reused,
         "requests": summary.requests,
         "bytesReceived": summary.bytes_received,

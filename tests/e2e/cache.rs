@@ -228,16 +228,6 @@ fn the_cache_is_under_xdg_cache_home_unless_it_is_named() {
 }
 
 #[test]
-fn npm_s_own_cache_is_not_used() {
-    let registry = Registry::start();
-    let project = several(&registry);
-    let npm_cache = project.temp().join("npm-own");
-    let project = project.env("npm_config_cache", npm_cache.to_str().unwrap());
-    project.ci(&[]).assert_quiet_success();
-    assert!(!npm_cache.exists());
-}
-
-#[test]
 fn cache_clean_removes_the_packages_and_nothing_of_projects() {
     let registry = Registry::start();
     let project = several(&registry);

@@ -29,12 +29,15 @@ mod hostile_tarball;
 mod integrity;
 mod json;
 mod lockfile;
+mod npm_cache;
 mod observed;
+mod offline;
 mod omit;
 mod optional;
 mod output;
 mod place;
 mod platform;
+mod read_only_cache;
 #[cfg(feature = "io-uring")]
 mod refusals;
 pub(crate) mod retry;

@@ -4,6 +4,7 @@
 pub mod archive;
 pub mod engine;
 pub mod npm;
+pub mod npm_cache;
 pub mod outcome;
 pub mod package;
 pub mod project;
