@@ -17,6 +17,7 @@ mod completions;
 mod deadlines;
 mod doctor;
 mod engines;
+mod fetch;
 mod folders;
 mod manual;
 mod npm_commands;
@@ -31,6 +32,7 @@ pub use completions::{CompletionsArguments, write_completions};
 pub use deadlines::DeadlineArguments;
 pub use doctor::DoctorArguments;
 pub use engines::{EngineArguments, FileEngineArgument, NetworkDriverArgument};
+pub use fetch::FetchArguments;
 pub use folders::{CacheFolderArguments, ProjectArguments};
 pub use manual::{ManualArguments, write_manual};
 pub use output::{ColorArgument, LogLevelArgument, OutputArguments, SummaryArguments};
@@ -64,6 +66,8 @@ pub enum Command {
     #[command(visible_alias = "clean-install")]
     #[command(aliases = ["ic", "install-clean", "isntall-clean"])]
     Ci(Box<CiArguments>),
+    /// Fill the cache with what the lockfile needs, without package.json or any other file
+    Fetch(Box<FetchArguments>),
     /// Look after the cache of unpacked packages
     Cache(CacheArguments),
     /// Tell what this machine allows: io_uring, links, limits, and which engines are taken
@@ -110,8 +114,11 @@ fn refuse(error: &clap::Error) -> ! {
 impl Cli {
     /// What clap cannot say: stdout is for one thing.
     fn check(&self) -> Result<(), clap::Error> {
-        let Command::Ci(arguments) = &self.command else { return Ok(()) };
-        let SummaryArguments { events, json, stats, .. } = &arguments.summary;
+        let SummaryArguments { events, json, stats, .. } = match &self.command {
+            Command::Ci(arguments) => &arguments.summary,
+            Command::Fetch(arguments) => &arguments.summary,
+            _ => return Ok(()),
+        };
         let has_events = events.as_deref().is_some_and(|path| path.as_os_str() == "-");
         if has_events && (*json || *stats) {
             let message = "`--events -` leaves no room on stdout for `--json` or `--stats`; give \

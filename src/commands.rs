@@ -13,6 +13,7 @@ mod cache;
 mod ci;
 mod colors;
 mod doctor;
+mod fetch;
 mod resolve;
 mod session;
 mod texts;
@@ -24,6 +25,7 @@ pub fn run(cli: &Cli, environment: &Environment) -> ExitCode {
     let text = reporter(resolve::stdout_of(false));
     match &cli.command {
         Command::Ci(arguments) => ci::run(arguments, &cli.output, environment),
+        Command::Fetch(arguments) => fetch::run(arguments, &cli.output, environment),
         Command::Cache(arguments) => conclude(text, cache::run(arguments, environment, text)),
         Command::Doctor(arguments) => {
             let reporter = reporter(resolve::stdout_of(arguments.json));

@@ -92,7 +92,8 @@ impl Supply<'_> {
             count(missing.len(), "package"),
             missing.join("\n")
         );
-        Err(Error::new(Code::NotCached, message).with_hint("install once without it"))
+        Err(Error::new(Code::NotCached, message)
+            .with_hint("install once without it, or fill the cache with `ringstall fetch`"))
     }
 
     fn fetch_options(&self, site: &Site<'_>) -> FetchOptions {

@@ -49,6 +49,7 @@ pub struct Request {
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Summary {
+    pub task: Task,
     /// What is in the tree, packages of bundles and links among it.
     pub packages: Vec<InstalledPackage>,
     /// How many of them ask for funding.
@@ -74,6 +75,15 @@ pub struct Summary {
     pub kernel_workers: usize,
     /// Why io_uring is not used where it would be, for files and for the network.
     pub refusals: Vec<String>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Task {
+    #[default]
+    Install,
+    /// To fill the cache and place nothing.
+    Fetch,
 }
 
 /// Installs what the lockfile says: the tree of `npm ci --ignore-scripts`.
@@ -235,11 +245,7 @@ fn make_plan<'p>(
 ) -> Result<Plan<'p>> {
     let settings = &request.settings;
     let host = Platform::current();
-    let platform = Platform {
-        os: settings.os.clone().unwrap_or_else(|| host.os.clone()),
-        cpu: settings.cpu.clone().unwrap_or_else(|| host.cpu.clone()),
-        libc: settings.libc.clone().or_else(|| host.libc.clone()),
-    };
+    let platform = host.or(&settings.os, &settings.cpu, &settings.libc);
     let choice = Choice {
         platform: &platform,
         host: &host,
@@ -251,7 +257,7 @@ fn make_plan<'p>(
     Plan::new(graph, project, &choice, &settings.registries)
 }
 
-fn make_pool(jobs: usize) -> Result<ThreadPool> {
+pub(crate) fn make_pool(jobs: usize) -> Result<ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
         .thread_name(|index| format!("worker-{index}"))

@@ -38,6 +38,7 @@ pub mod parcels;
 pub mod phases;
 pub mod plan;
 pub mod platform;
+pub mod prefetch;
 pub mod progress;
 pub mod project;
 pub mod registry;

@@ -49,6 +49,16 @@ impl Platform {
         Self { os: os.to_owned(), cpu: cpu.to_owned(), libc }
     }
 
+    /// The same machine but for what is named.
+    #[must_use]
+    pub fn or(&self, os: &Option<String>, cpu: &Option<String>, libc: &Option<String>) -> Self {
+        Self {
+            os: os.as_ref().unwrap_or(&self.os).clone(),
+            cpu: cpu.as_ref().unwrap_or(&self.cpu).clone(),
+            libc: libc.clone().or_else(|| self.libc.clone()),
+        }
+    }
+
     /// Whether the package's `os`, `cpu` and `libc` allow this machine (npm-install-checks 7).
     pub fn allows(&self, manifest: &Manifest<'_>) -> bool {
         let is_libc_allowed = match &self.libc {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use crate::error::{Error, Result};
-use crate::install::Summary;
+use crate::install::{Summary, Task};
 use crate::journal::{Event, Journal};
 use crate::plan::count;
 
@@ -180,14 +180,19 @@ fn printable(text: &str) -> String {
 }
 
 fn closing_line(summary: &Summary) -> String {
-    let Summary { packages, wall, placed, .. } = summary;
-    format!(
-        "added {} in {} ({}; {} placed)",
-        count(packages.len(), "package"),
-        seconds(*wall),
-        origins(summary),
-        count(usize::try_from(placed.files).unwrap_or(usize::MAX), "file"),
-    )
+    let Summary { packages, downloaded, from_npm_cache, reused, placed, .. } = summary;
+    let (time, origins) = (seconds(summary.wall), origins(summary));
+    match summary.task {
+        Task::Install => {
+            let files = count(usize::try_from(placed.files).unwrap_or(usize::MAX), "file");
+            let packages = count(packages.len(), "package");
+            format!("added {packages} in {time} ({origins}; {files} placed)")
+        }
+        Task::Fetch => {
+            let packages = count(downloaded + from_npm_cache + reused, "package");
+            format!("fetched {packages} in {time} ({origins})")
+        }
+    }
 }
 
 /// Where the packages came from.

@@ -5,6 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+mod locked;
+
+pub use locked::locked_workspaces;
+
 use crate::error::{Code, Error, Result};
 use crate::lockfile::read_text;
 use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};

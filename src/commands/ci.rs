@@ -35,7 +35,7 @@ pub fn run(
             path: environment.get("PATH").unwrap_or_default().to_owned(),
             umask: current_umask(),
             link_mode: resolve::link_mode(arguments.placing.link_mode),
-            jobs: resolve::jobs(&arguments.placing),
+            jobs: resolve::jobs(arguments.placing.jobs),
             file_engine: resolve::file_engine(arguments.engines.io),
             network_driver: resolve::network_driver(arguments.engines.net),
             journal,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::backend::{FileEngine, LinkMode, NetworkDriver};
 use crate::cli::{
     CacheFolderArguments, DependencyKind, FileEngineArgument, LinkModeArgument, LogLevelArgument,
-    NetworkDriverArgument, OutputArguments, PackageArguments, PlacingArguments, ProjectArguments,
-    SettingArguments, SummaryArguments, SupplyArguments,
+    NetworkDriverArgument, OutputArguments, PackageArguments, ProjectArguments, SettingArguments,
+    SummaryArguments, SupplyArguments,
 };
 use crate::config::{Environment, LogLevel, OutputSettings, Overrides};
 use crate::error::{Code, Error, Result};
@@ -52,7 +52,7 @@ pub fn overrides(arguments: &SettingArguments) -> Overrides {
 }
 
 /// What says which packages, and where they may be taken from.
-fn package_overrides(packages: &PackageArguments, supply: &SupplyArguments) -> Overrides {
+pub fn package_overrides(packages: &PackageArguments, supply: &SupplyArguments) -> Overrides {
     let names = |kinds: &[DependencyKind]| {
         let name = |kind: &DependencyKind| match kind {
             DependencyKind::Dev => "dev".to_owned(),
@@ -122,9 +122,9 @@ fn log_level(argument: LogLevelArgument) -> LogLevel {
     }
 }
 
-pub fn jobs(arguments: &PlacingArguments) -> usize {
+pub fn jobs(argument: Option<u16>) -> usize {
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    arguments.jobs.map_or_else(processors, usize::from)
+    argument.map_or_else(processors, usize::from)
 }
 
 pub fn link_mode(argument: LinkModeArgument) -> LinkMode {

@@ -21,6 +21,7 @@ mod emptying;
 mod events;
 mod extract;
 mod fetch;
+mod fetch_command;
 mod filesystems;
 mod hangs;
 mod hidden_lock;

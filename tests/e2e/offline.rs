@@ -27,7 +27,7 @@ fn what_both_caches_lack_is_named_and_nothing_is_touched() {
          well, and `offline` is set",
         "",
         "b@2.0.0",
-        "hint: install once without it",
+        "hint: install once without it, or fill the cache with `ringstall fetch`",
     ]);
     project.installed().assert(&[r#"x """#]);
     project.ci(&["--offline", "--no-npm-cache"]).assert_failure(&[
@@ -35,7 +35,7 @@ fn what_both_caches_lack_is_named_and_nothing_is_touched() {
         "",
         "a@1.0.0",
         "b@2.0.0",
-        "hint: install once without it",
+        "hint: install once without it, or fill the cache with `ringstall fetch`",
     ]);
     project.installed().assert(&[r#"x """#]);
     assert_eq!(registry.paths(), [""; 0]);

@@ -17,7 +17,7 @@ fn offline_names_all_that_the_cache_lacks_and_touches_nothing() {
         "",
         "a@1.0.0",
         "b@2.0.0",
-        "hint: install once without it",
+        "hint: install once without it, or fill the cache with `ringstall fetch`",
     ]);
     assert_eq!(registry.paths(), [""; 0]);
     project.installed().assert(&[r#"x """#]);

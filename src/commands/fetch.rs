@@ -1,0 +1,47 @@
+//! `ringstall fetch`: resolves the settings, fills the cache, and tells what was done.
+
+use std::process::ExitCode;
+
+use super::session::Session;
+use super::{colors, resolve};
+use crate::backend::current_umask;
+use crate::cli::{FetchArguments, OutputArguments};
+use crate::config::{self, Environment, Overrides};
+use crate::prefetch::{Request, prefetch};
+
+pub fn run(
+    arguments: &FetchArguments,
+    output: &OutputArguments,
+    environment: &Environment,
+) -> ExitCode {
+    let stdout = resolve::stdout_of_summary(&arguments.summary);
+    let session = Session {
+        command: "fetch",
+        project: &arguments.project.directory,
+        summary: &arguments.summary,
+        deadlines: &arguments.deadlines,
+    };
+    let prepare = |journal| {
+        let directory = resolve::project_directory(&arguments.project)?;
+        let overrides = Overrides {
+            registry: arguments.registry.clone(),
+            ..resolve::package_overrides(&arguments.packages, &arguments.supply)
+        };
+        let settings = config::load(&directory, &overrides, environment)?;
+        colors::set(output, settings.output.color, environment);
+        let reporter = resolve::reporter(output, stdout, Some(settings.output), environment);
+        let request = Request {
+            cache: resolve::cache_directory(&arguments.cache, environment)?,
+            directory,
+            settings,
+            umask: current_umask(),
+            jobs: resolve::jobs(arguments.jobs),
+            file_engine: resolve::file_engine(arguments.engines.io),
+            network_driver: resolve::network_driver(arguments.engines.net),
+            journal,
+        };
+        Ok((request, reporter))
+    };
+    let reporter = resolve::reporter(output, stdout, None, environment);
+    session.run(reporter, prepare, prefetch)
+}

@@ -1,0 +1,138 @@
+//! `ringstall fetch`: fills the cache with what a project needs, from its lockfile alone.
+//!
+//! Neither package.json nor any folder of the project is looked at, so that a layer of an image
+//! which holds the lockfile alone, and is made anew only when that changes, has all the packages.
+//! Whatever `ci` will ask the cache for is fetched, for this platform or the one that is named.
+//! Where the lockfile leaves a doubt, more is fetched rather than less: which node will run, and so
+//! whose `engines` match, is not known yet.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use crate::backend::{
+    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, network, schedule_in_batches, usage,
+};
+use crate::cache::Cache;
+use crate::config::Settings;
+use crate::delivery::Delivered;
+use crate::error::Result;
+use crate::fill::Supply;
+use crate::graph::Graph;
+use crate::install::{Summary, Task, make_pool};
+use crate::journal::Journal;
+use crate::lockfile::{Lockfile, LockfileText};
+use crate::parcels::{Placements, pack};
+use crate::phases::Phases;
+use crate::plan::{Choice, Plan};
+use crate::platform::{Engines, Platform};
+use crate::project::{Package, Project};
+use crate::report::Reporter;
+use crate::site::Site;
+use crate::workspaces::locked_workspaces;
+
+/// What is to be fetched, and how.
+#[derive(Debug)]
+pub struct Request {
+    /// Where the lockfile is.
+    pub directory: PathBuf,
+    pub cache: PathBuf,
+    pub settings: Settings,
+    pub umask: u32,
+    pub jobs: usize,
+    pub file_engine: FileEngine,
+    pub network_driver: NetworkDriver,
+    pub journal: Journal,
+}
+
+/// Makes the cache hold what the lockfile needs. Nothing is placed.
+pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
+    let journal = &request.journal;
+    let mut phases = Phases::start(journal, "read");
+    // The scheduler's help is welcome and not needed.
+    let _ = schedule_in_batches();
+    let settings = &request.settings;
+    let text = LockfileText::read(&request.directory)?;
+    let project = locked_project(Lockfile::parse(&text)?);
+    reporter.detail(&format!("read {}", project.lockfile_name));
+    phases.enter("plan");
+    let graph = Graph::build(&project, &HashSet::new(), !settings.legacy_peer_deps)?;
+    let plan = make_plan(settings, &graph, &project)?;
+    let mut parcels = pack(&graph, &plan, Placements::new(&request.directory, LinkMode::Auto))?;
+    for parcel in &mut parcels {
+        parcel.targets.clear();
+    }
+
+    phases.enter("look up");
+    let cache = Cache::open(&request.cache, request.umask)?;
+    let pool = make_pool(request.jobs)?;
+    let bases = Bases::open(cache.directory(), &request.directory)?;
+    network::check(request.network_driver)?;
+    let engines = FileEngines::new(request.file_engine, &bases)?;
+    let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
+    let supply = Supply { settings, driver: request.network_driver };
+    supply.look_up(&site, &mut parcels)?;
+    phases.enter("fetch");
+    let reused = parcels.iter().filter(|parcel| parcel.stored.is_some()).count();
+    let delivered = supply.deliver(&site, &parcels, || Ok(()))?;
+    let mut summary = summarize(delivered, parcels.len(), reused);
+    summary.warnings.splice(0..0, settings.warnings.iter().chain(&plan.warnings).cloned());
+    summary.refusals.extend(engines.refusal());
+    for why in &summary.refusals {
+        reporter.detail(&format!("io_uring is not used: {why}"));
+    }
+    summary.operations = engines.tally();
+    summary.kernel_workers = engines.kernel_workers();
+    summary.usage = usage();
+    (summary.wall, summary.phases) = phases.end();
+    Ok(summary)
+}
+
+/// The project as its lockfile has it: the root and the folders that links lead to are what their
+/// entries say.
+fn locked_project(lockfile: Lockfile<'_>) -> Project<'_> {
+    let Lockfile { file_name, packages } = lockfile;
+    let entries = packages.iter().map(|(path, entry)| (*path, entry));
+    let workspaces = locked_workspaces(entries, &packages[0].1);
+    let package =
+        |(path, entry)| Package { path, entry, on_disk: None, directory_bins: Vec::new() };
+    let packages = packages.into_iter().map(package).collect();
+    Project { lockfile_name: file_name, packages, workspaces, overrides: None }
+}
+
+/// Engines are not judged. Nor is the machine that fetches: it may fetch for another.
+fn make_plan<'p>(
+    settings: &Settings,
+    graph: &Graph<'p>,
+    project: &Project<'p>,
+) -> Result<Plan<'p>> {
+    let platform = Platform::current().or(&settings.os, &settings.cpu, &settings.libc);
+    let choice = Choice {
+        platform: &platform,
+        host: &platform,
+        engines: &Engines::default(),
+        omit: settings.omit,
+        is_engine_strict: false,
+        with_bins: false,
+    };
+    Plan::new(graph, project, &choice, &settings.registries)
+}
+
+fn summarize(delivered: Delivered, parcels: usize, reused: usize) -> Summary {
+    let Delivered { traffic, from_npm_cache, failed, mut warnings, .. } = delivered;
+    let downloaded = parcels - reused - failed.len() - from_npm_cache;
+    for (_, error) in failed {
+        warnings.push(format!("left out an optional package: {error:?}"));
+    }
+    Summary {
+        task: Task::Fetch,
+        downloaded,
+        from_npm_cache,
+        reused,
+        requests: traffic.requests,
+        bytes_received: traffic.bytes_received,
+        network: traffic.network,
+        refusals: traffic.refusal.into_iter().collect(),
+        warnings,
+        ..Summary::default()
+    }
+}
