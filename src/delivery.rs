@@ -93,7 +93,7 @@ pub fn look_up(site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<()> {
 
 /// Places all parcels, fetching those that are not stored. Downloads start before `make_room` is
 /// called, and nothing is placed before it has returned. Without `options` the network is not
-/// asked: then all parcels are stored, at hand, or in npm's cache.
+/// asked: what only it has cannot be had.
 pub fn deliver(
     site: &Site<'_>,
     parcels: &[Parcel<'_>],
@@ -123,6 +123,9 @@ pub fn deliver(
         is_stopped: AtomicBool::new(false),
         outcome: Mutex::default(),
     };
+    if options.is_none() {
+        depot.do_without(missing.iter().copied().filter(|index| !is_at_hand(index)));
+    }
     std::thread::scope(|scope| {
         let options = options.filter(|_| !downloads.is_empty());
         let network = options.map(|options| {
@@ -149,6 +152,20 @@ pub fn deliver(
 }
 
 impl Parcel<'_> {
+    /// The same tarball, for the cache alone.
+    pub fn without_targets(&self) -> Self {
+        Self {
+            label: self.label.clone(),
+            url: self.url.clone(),
+            at_hand: self.at_hand.clone(),
+            cached_by_npm: self.cached_by_npm.clone(),
+            integrity: self.integrity.clone(),
+            targets: Vec::new(),
+            is_optional: self.is_optional,
+            stored: self.stored.clone(),
+        }
+    }
+
     /// `None` for what no network has.
     fn download(&self, index: usize) -> Option<Download> {
         self.is_on_the_web().then(|| Download {
@@ -371,6 +388,16 @@ impl Depot<'_, '_> {
             self.place_batch(worker)?;
         }
         Ok(())
+    }
+
+    /// Gives up parcels that would have to be asked for.
+    fn do_without(&self, parcels: impl Iterator<Item = usize>) {
+        for index in parcels {
+            let error = Error::new(Code::NotCached, "the caches lack it and `offline` is set");
+            if let Err(error) = self.refuse(index, error) {
+                self.fail(error);
+            }
+        }
     }
 
     /// Asks again for what is damaged, does without what is optional, and fails for the rest.

@@ -55,33 +55,57 @@ impl Supply<'_> {
     pub fn deliver(
         &self,
         site: &Site<'_>,
-        parcels: &[Parcel<'_>],
+        parcels: &mut [Parcel<'_>],
         make_room: impl FnOnce() -> Result<()>,
     ) -> Result<Delivered> {
         if self.settings.offline {
             self.refuse_missing(parcels)?;
         }
-        let missing = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();
-        if missing > 0 {
-            site.cache.check_writable(missing)?;
+        let can_be_had =
+            |parcel: &&Parcel<'_>| !self.settings.offline || !has_to_be_downloaded(parcel);
+        let missing = parcels.iter().filter(|parcel| parcel.stored.is_none());
+        let written = missing.filter(can_be_had).count();
+        if written > 0 {
+            site.cache.check_writable(written)?;
         }
+        let early = self.unpack_early(site, parcels)?;
         let downloads = parcels.iter().filter(|parcel| has_to_be_downloaded(parcel)).count();
         site.journal.board().want_downloads(downloads);
         site.journal.tell(|| Event::Plan { tarballs: parcels.len(), downloads });
         let options = (!self.settings.offline).then(|| self.fetch_options(site));
-        deliver(site, parcels, options, make_room)
+        let mut delivered = deliver(site, parcels, options, make_room)?;
+        delivered.from_npm_cache += early.from_npm_cache;
+        delivered.warnings.extend(early.warnings);
+        Ok(delivered)
     }
 
-    /// Names all that would have to be downloaded, at once.
+    /// Where the network must not be asked, a file of npm's cache that is damaged is as bad as one
+    /// that is missing: it is to be found before anything is touched. So all of them are unpacked
+    /// into our cache first.
+    fn unpack_early(&self, site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<Delivered> {
+        let is_npms =
+            |parcel: &&Parcel<'_>| parcel.stored.is_none() && parcel.cached_by_npm.is_some();
+        if !self.settings.offline || !parcels.iter().any(|parcel| is_npms(&parcel)) {
+            return Ok(Delivered::default());
+        }
+        let copies: Vec<_> = parcels.iter().filter(is_npms).map(Parcel::without_targets).collect();
+        let delivered = deliver(site, &copies, None, || Ok(()))?;
+        look_up(site, parcels)?;
+        // What is optional and damaged is done without.
+        for parcel in parcels {
+            parcel.cached_by_npm = None;
+        }
+        Ok(delivered)
+    }
+
+    /// Names all that would have to be downloaded, at once. Where only optional packages are
+    /// missing they are left out, as in npm.
     fn refuse_missing(&self, parcels: &[Parcel<'_>]) -> Result<()> {
-        let missing: Vec<_> = parcels
-            .iter()
-            .filter(|parcel| has_to_be_downloaded(parcel))
-            .map(|parcel| parcel.label.as_str())
-            .collect();
-        if missing.is_empty() {
+        let missing = || parcels.iter().filter(|parcel| has_to_be_downloaded(parcel));
+        if missing().all(|parcel| parcel.is_optional) {
             return Ok(());
         }
+        let missing: Vec<_> = missing().map(|parcel| parcel.label.as_str()).collect();
         let npm_cache = self.settings.npm_cache.as_deref();
         let npm_cache = match npm_cache.filter(|folder| NpmCache::open(folder).is_some()) {
             Some(folder) => format!(", which npm's in `{}` lacks as well,", folder.display()),

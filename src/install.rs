@@ -153,7 +153,7 @@ impl<'p> Installation<'_, 'p> {
         let below_other_tops: Vec<_> = self.plan.below_other_tops(graph, is_workspace).collect();
         let site = self.site;
         phases.enter("install");
-        self.deliver(&parcels, || {
+        self.deliver(&mut parcels, || {
             aside.take(&site, directory, &project.workspaces)?;
             remove_packages(&site, below_other_tops.into_iter())
         })?;
@@ -172,7 +172,7 @@ impl<'p> Installation<'_, 'p> {
     /// leave with their sets.
     fn deliver(
         &mut self,
-        parcels: &[Parcel<'p>],
+        parcels: &mut [Parcel<'p>],
         make_room: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let missing = parcels.iter().filter(|parcel| parcel.stored.is_none()).count();

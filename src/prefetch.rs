@@ -73,7 +73,7 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     supply.look_up(&site, &mut parcels)?;
     phases.enter("fetch");
     let reused = parcels.iter().filter(|parcel| parcel.stored.is_some()).count();
-    let delivered = supply.deliver(&site, &parcels, || Ok(()))?;
+    let delivered = supply.deliver(&site, &mut parcels, || Ok(()))?;
     let mut summary = summarize(delivered, parcels.len(), reused);
     summary.warnings.splice(0..0, settings.warnings.iter().chain(&plan.warnings).cloned());
     summary.refusals.extend(engines.refusal());

@@ -63,7 +63,7 @@ fn both_caches_together_are_enough() {
 }
 
 #[test]
-fn a_damaged_file_of_npm_s_cache_is_an_error_that_names_it() {
+fn a_damaged_file_of_npm_s_cache_is_an_error_that_names_it_and_nothing_is_touched() {
     let (registry, [a, b], project, cache) = two_packages();
     let cache = cache.with(&b, "sha512");
     fs::write(cache.content(&a, "sha512"), "damaged").unwrap();
@@ -75,6 +75,47 @@ fn a_damaged_file_of_npm_s_cache_is_an_error_that_names_it() {
     let cause = format!("caused by: `[TEMP]/{file}` of npm's cache cannot be used");
     assert!(outcome.stderr.contains(&cause), "{}", outcome.stderr);
     assert_eq!(registry.paths(), [""; 0]);
+    project.installed().assert(&[r#"x """#]);
+}
+
+#[test]
+fn where_only_optional_packages_are_missing_they_are_left_out_as_in_npm() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let below = registry.serve(Package::new("below", "1.0.0"));
+    let b = registry.serve(Package::new("b", "1.0.0").dependency("below", "1.0.0"));
+    let project = Project::new(&registry)
+        .with(&a)
+        .with_optional(&b)
+        .at("node_modules/below", &below)
+        .entry("node_modules/below", json!({"optional": true}))
+        .env("npm_config_cache", "../../npm-cache");
+    let cache = NpmCache::new(project.temp().join("npm-cache")).with(&a, "sha512");
+    let _cache = cache.with(&below, "sha512");
+    drop(registry);
+    let outcome = project.assert_same_as_npm(&["--offline"]);
+    assert!(outcome.stderr.starts_with("warning: left out an optional package: ENOTCACHED: "));
+    assert!(outcome.stderr.contains(" b@1.0.0 "), "{}", outcome.stderr);
+    project.installed().assert(&[
+        ".package-lock.json [node_modules/a]",
+        "a/",
+        "a/package.json {a@1.0.0}",
+    ]);
+}
+
+#[test]
+fn a_required_package_that_is_missing_is_named_with_the_optional_ones() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let b = registry.serve(Package::new("b", "1.0.0"));
+    let project = Project::new(&registry).with(&a).with_optional(&b);
+    project.ci(&["--offline"]).assert_failure(&[
+        "error: ENOTCACHED: the cache lacks 2 packages and `offline` is set",
+        "",
+        "a@1.0.0",
+        "b@1.0.0",
+        "hint: install once without it, or fill the cache with `ringstall fetch`",
+    ]);
 }
 
 #[test]

@@ -75,6 +75,18 @@ fn what_a_read_only_cache_lacks_is_told_before_anything_is_touched() {
     assert_eq!(project.installed(), before);
 }
 
+#[test]
+fn an_optional_package_that_a_read_only_cache_lacks_is_left_out_offline() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let project = Project::new(&registry).with(&a).with_optional(&Package::new("b", "1.0.0"));
+    project.ci(&[]).assert_success();
+    let before = project.installed();
+    let Some(outcome) = ci_on_read_only_mount(&project, &["--offline"]) else { return };
+    outcome.assert_success();
+    assert_eq!(project.installed(), before);
+}
+
 const OTHER_USER: u32 = 65534;
 
 /// Gives all that the other account may see and write, as an image does.
