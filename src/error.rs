@@ -22,6 +22,8 @@ pub enum Code {
     Config,
     /// The registry refuses what is asked for (npm: `E403`).
     Forbidden,
+    /// A signal ended the run.
+    Interrupted,
     /// A file operation failed (npm reports the bare errno).
     Io,
     /// A tarball is not what the lockfile's `integrity` says (npm: `EINTEGRITY`).
@@ -38,8 +40,6 @@ pub enum Code {
     NotCached,
     /// The registry answered that it has no such tarball (npm: `E404`).
     NotFound,
-    /// A signal ended the run.
-    Signal,
     /// A tarball holds something that must not be extracted, or exceeds a limit.
     Tarball,
     /// The run was not done at its deadline (npm has the code for single requests).
@@ -60,6 +60,7 @@ impl Code {
         Code::Cache,
         Code::Config,
         Code::Forbidden,
+        Code::Interrupted,
         Code::Io,
         Code::Integrity,
         Code::JsonParse,
@@ -68,7 +69,6 @@ impl Code {
         Code::Network,
         Code::NotCached,
         Code::NotFound,
-        Code::Signal,
         Code::Tarball,
         Code::TimedOut,
         Code::UnsupportedSource,
@@ -83,6 +83,7 @@ impl Code {
             Code::Cache => "ECACHE",
             Code::Config => "ECONFIG",
             Code::Forbidden => "E403",
+            Code::Interrupted => "EINTERRUPTED",
             Code::Io => "EIO",
             Code::Integrity => "EINTEGRITY",
             Code::JsonParse => "EJSONPARSE",
@@ -91,7 +92,6 @@ impl Code {
             Code::Network => "ENETWORK",
             Code::NotCached => "ENOTCACHED",
             Code::NotFound => "E404",
-            Code::Signal => "ESIGNAL",
             Code::Tarball => "ETARBALL",
             Code::TimedOut => "ETIMEDOUT",
             Code::UnsupportedSource => "EUNSUPPORTEDSOURCE",

@@ -49,7 +49,6 @@ pub struct Request {
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Summary {
-    pub task: Task,
     /// What is in the tree, packages of bundles and links among it.
     pub packages: Vec<InstalledPackage>,
     /// How many of them ask for funding.
@@ -75,15 +74,6 @@ pub struct Summary {
     pub kernel_workers: usize,
     /// Why io_uring is not used where it would be, for files and for the network.
     pub refusals: Vec<String>,
-}
-
-/// What was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Task {
-    #[default]
-    Install,
-    /// To fill the cache and place nothing.
-    Fetch,
 }
 
 /// Installs what the lockfile says: the tree of `npm ci --ignore-scripts`.

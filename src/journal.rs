@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Result;
+use interruption::Interruption;
 
 mod board;
 mod event;
+mod interruption;
 mod stream;
 mod trace;
 
@@ -31,6 +33,7 @@ struct Inner {
     board: Board,
     stream: Option<EventStream>,
     trace: Option<Trace>,
+    interruption: Interruption,
     is_concluded: AtomicBool,
 }
 
@@ -68,6 +71,23 @@ impl Journal {
         Span::begin(self.inner.trace.as_ref(), lane, name)
     }
 
+    /// Lets someone end what is running before a signal ends the run. `interrupt` is called with
+    /// the signal on another thread; where it says true, the run is left to end by an error, and
+    /// the process ends by the signal then.
+    pub fn on_signal(&self, interrupt: impl Fn(i32) -> bool + Send + Sync + 'static) {
+        self.inner.interruption.set(Box::new(interrupt));
+    }
+
+    /// Passes a signal on to who has asked for it; true where the run ends by itself now.
+    pub fn interrupt(&self, signal: i32) -> bool {
+        self.inner.interruption.pass(signal)
+    }
+
+    /// The signal that the run is ending for.
+    pub fn taken_signal(&self) -> Option<i32> {
+        self.inner.interruption.taken()
+    }
+
     /// Whether the caller is the first who has the last word: the result, or what ended the run
     /// before there was one. Only one of them is told.
     pub fn conclude(&self) -> bool {
@@ -93,6 +113,17 @@ mod tests {
         journal.tell_all(|| -> std::iter::Empty<Event<'_>> { unreachable!("nor here") });
         drop(journal.span(|| unreachable!("there is no trace")));
         journal.close().unwrap();
+    }
+
+    #[test]
+    fn a_signal_is_taken_by_who_has_something_to_end() {
+        let journal = Journal::default();
+        assert!(!journal.interrupt(15));
+        journal.on_signal(|signal| signal == 2);
+        assert!(!journal.interrupt(15));
+        assert_eq!(journal.taken_signal(), None);
+        assert!(journal.clone().interrupt(2));
+        assert_eq!(journal.taken_signal(), Some(2));
     }
 
     #[test]

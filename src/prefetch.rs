@@ -18,7 +18,7 @@ use crate::delivery::Delivered;
 use crate::error::Result;
 use crate::fill::Supply;
 use crate::graph::Graph;
-use crate::install::{Summary, Task, make_pool};
+use crate::install::{Summary, make_pool};
 use crate::journal::Journal;
 use crate::lockfile::{Lockfile, LockfileText};
 use crate::parcels::{Placements, pack};
@@ -124,7 +124,6 @@ fn summarize(delivered: Delivered, parcels: usize, reused: usize) -> Summary {
         warnings.push(format!("left out an optional package: {error:?}"));
     }
     Summary {
-        task: Task::Fetch,
         downloaded,
         from_npm_cache,
         reused,

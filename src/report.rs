@@ -11,7 +11,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use crate::error::{Error, Result};
-use crate::install::{Summary, Task};
+use crate::install::Summary;
 use crate::journal::{Event, Journal};
 use crate::plan::count;
 
@@ -133,9 +133,9 @@ impl Reporter {
         self.wants_progress && self.level >= Level::Error && io::stderr().is_terminal()
     }
 
-    /// What an installation has to show: an object, or tables and the closing line. The latter is
-    /// no result, so that a reader who has gone away is no reason to fail.
-    pub fn summary(self, summary: &Summary, has_stats: bool) -> Result<()> {
+    /// What a run has to show: an object, or tables and its closing line. The latter is no result,
+    /// so that a reader who has gone away is no reason to fail.
+    pub fn summary(self, summary: &Summary, closing_line: &str, has_stats: bool) -> Result<()> {
         match self.stdout {
             Stdout::Events => return Ok(()),
             Stdout::Json => return self.line(&format!("{:#}", figures::value(summary))),
@@ -146,7 +146,7 @@ impl Reporter {
             self.line("")?;
         }
         if self.level >= Level::Error {
-            let _ = print(&closing_line(summary));
+            let _ = print(closing_line);
         }
         Ok(())
     }
@@ -179,20 +179,18 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-fn closing_line(summary: &Summary) -> String {
-    let Summary { packages, downloaded, from_npm_cache, reused, placed, .. } = summary;
-    let (time, origins) = (seconds(summary.wall), origins(summary));
-    match summary.task {
-        Task::Install => {
-            let files = count(usize::try_from(placed.files).unwrap_or(usize::MAX), "file");
-            let packages = count(packages.len(), "package");
-            format!("added {packages} in {time} ({origins}; {files} placed)")
-        }
-        Task::Fetch => {
-            let packages = count(downloaded + from_npm_cache + reused, "package");
-            format!("fetched {packages} in {time} ({origins})")
-        }
-    }
+/// The closing line of an installation.
+pub fn installed_line(summary: &Summary) -> String {
+    let packages = count(summary.packages.len(), "package");
+    let files = count(usize::try_from(summary.placed.files).unwrap_or(usize::MAX), "file");
+    format!("added {packages} in {} ({}; {files} placed)", seconds(summary.wall), origins(summary))
+}
+
+/// The closing line of a filling of the cache.
+pub fn fetched_line(summary: &Summary) -> String {
+    let Summary { downloaded, from_npm_cache, reused, .. } = summary;
+    let packages = count(downloaded + from_npm_cache + reused, "package");
+    format!("fetched {packages} in {} ({})", seconds(summary.wall), origins(summary))
 }
 
 /// Where the packages came from.

@@ -10,11 +10,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level;
 
@@ -55,13 +54,15 @@ pub fn watched<T>(
     };
     let (reader, mut writer) = UnixStream::pair().map_err(failed)?;
     let signal = listen(&writer).map_err(failed)?;
-    let watcher = Watcher { journal, reporter, options, signal };
+    let is_over = AtomicBool::new(false);
+    let watcher = Watcher { journal, reporter, options, signal, is_over: &is_over };
     thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name("watch".to_owned())
             .spawn_scoped(scope, move || watcher.run(reader))
             .map_err(failed)?;
         let result = work();
+        is_over.store(true, Ordering::Release);
         // The thread has the other end until it has seen this.
         let _ = writer.write_all(&[0]);
         if let Err(panic) = thread.join() {
@@ -88,14 +89,15 @@ struct Watcher<'w> {
     journal: &'w Journal,
     reporter: Reporter,
     options: WatchOptions,
-    /// The signal that was caught last, or 0.
+    /// The signal that was caught last and not seen yet, or 0.
     signal: Arc<AtomicUsize>,
+    is_over: &'w AtomicBool,
 }
 
 impl Watcher<'_> {
     fn run(&self, mut reader: UnixStream) {
         let start = Instant::now();
-        let deadline = self.options.deadline.and_then(|after| start.checked_add(after));
+        let mut deadline = self.options.deadline.and_then(|after| start.checked_add(after));
         let mut stall = Stall::new(self.options.notice_after, start);
         let mut bar = self.reporter.has_progress().then(Bar::hidden);
         loop {
@@ -103,7 +105,7 @@ impl Watcher<'_> {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 bar.as_mut().map(Bar::clear);
                 self.end_late();
-                return;
+                deadline = None;
             }
             if let Some(still) = stall.look(now, self.journal.board().moves()) {
                 bar.as_mut().map(Bar::clear);
@@ -112,16 +114,18 @@ impl Watcher<'_> {
             if let Some(bar) = &mut bar {
                 bar.draw(self.journal.board());
             }
-            let next = [Some(stall.due()), deadline].into_iter().flatten().min();
-            let wait = next.map_or(TICK, |next| next.saturating_duration_since(now));
-            let wait = if bar.is_some() { wait.min(TICK) } else { wait };
-            let is_woken = read_within(&mut reader, wait);
-            if is_woken {
-                bar.as_mut().map(Bar::clear);
-                match self.signal.load(Ordering::Acquire) {
-                    0 => return,
-                    signal => self.end_by_signal(signal),
-                }
+            let next = deadline.map_or(stall.due(), |deadline| deadline.min(stall.due()));
+            let wait = next.saturating_duration_since(now);
+            if !read_within(&mut reader, if bar.is_some() { wait.min(TICK) } else { wait }) {
+                continue;
+            }
+            bar.as_mut().map(Bar::clear);
+            if self.is_over.load(Ordering::Acquire) {
+                return;
+            }
+            let signal = self.signal.swap(0, Ordering::AcqRel);
+            if signal != 0 {
+                self.end_by_signal(i32::try_from(signal).unwrap_or(SIGTERM));
             }
         }
     }
@@ -136,48 +140,42 @@ impl Watcher<'_> {
         ));
     }
 
-    /// Ends the process with exit code 1, unless its result is being told already.
+    /// Ends the process with exit code 1, unless its result is being told already. Scripts are told
+    /// to end, and not waited for.
     fn end_late(&self) {
         if !self.journal.conclude() {
             return;
         }
         let seconds = self.options.deadline.unwrap_or_default().as_secs_f64();
         let awaited = self.journal.board().describe(Instant::now()).join("; ");
-        let error = Error::new(
-            Code::TimedOut,
-            format!("not done within {seconds} seconds; waiting for {awaited}"),
-        );
-        self.tell_end(&error.with_hint(UNFINISHED), Signal::TERM);
+        let message = format!("not done within {seconds} seconds; waiting for {awaited}");
+        self.journal.interrupt(SIGTERM);
+        let error = Error::new(Code::TimedOut, message).with_hint(UNFINISHED);
+        self.reporter.conclude_error(&error, self.journal);
         process::exit(1);
     }
 
-    /// Ends the process by the signal that it got, so that who waits for it sees which it was.
-    fn end_by_signal(&self, number: usize) {
-        let signal = i32::try_from(number).unwrap_or(SIGTERM);
+    /// Ends the process by the signal that it got, unless scripts have to end before.
+    fn end_by_signal(&self, signal: i32) {
+        if self.journal.interrupt(signal) {
+            return;
+        }
         let name = low_level::signal_name(signal).unwrap_or("a signal");
         if self.journal.conclude() {
             let phase = self.journal.board().phase();
             let message = format!("ended by {name} in the phase `{phase}`");
-            let passed_on = match signal {
-                SIGINT => Signal::INT,
-                SIGHUP => Signal::HUP,
-                _ => Signal::TERM,
-            };
-            let error = Error::new(Code::Signal, message).with_hint(UNFINISHED);
-            self.tell_end(&error, passed_on);
+            let error = Error::new(Code::Interrupted, message).with_hint(UNFINISHED);
+            self.reporter.conclude_error(&error, self.journal);
         }
-        // It returns where the signal is none that ends a process.
-        let _ = low_level::emulate_default_handler(signal);
-        process::exit(1);
+        end_by(signal);
     }
+}
 
-    fn tell_end(&self, error: &Error, signal: Signal) {
-        for script in self.journal.board().processes() {
-            // It may have ended just now.
-            let _ = kill_process(script, signal);
-        }
-        self.reporter.conclude_error(error, self.journal);
-    }
+/// Ends this process by a signal, so that who waits for it sees which it was.
+pub fn end_by(signal: i32) -> ! {
+    // It returns only where the signal is none that ends a process.
+    let _ = low_level::emulate_default_handler(signal);
+    process::exit(1)
 }
 
 const UNFINISHED: &str = "node_modules is not whole; the next run starts from the beginning";

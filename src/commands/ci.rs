@@ -9,6 +9,7 @@ use crate::cli::{CiArguments, OutputArguments};
 use crate::config::{self, Environment};
 use crate::install::{Request, ci};
 use crate::plan::count;
+use crate::report::installed_line;
 
 pub fn run(
     arguments: &CiArguments,
@@ -21,6 +22,7 @@ pub fn run(
         project: &arguments.project.directory,
         summary: &arguments.summary,
         deadlines: &arguments.deadlines,
+        closing_line: installed_line,
     };
     let prepare = |journal| {
         let directory = resolve::project_directory(&arguments.project)?;

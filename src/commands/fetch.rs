@@ -8,6 +8,7 @@ use crate::backend::current_umask;
 use crate::cli::{FetchArguments, OutputArguments};
 use crate::config::{self, Environment, Overrides};
 use crate::prefetch::{Request, prefetch};
+use crate::report::fetched_line;
 
 pub fn run(
     arguments: &FetchArguments,
@@ -20,6 +21,7 @@ pub fn run(
         project: &arguments.project.directory,
         summary: &arguments.summary,
         deadlines: &arguments.deadlines,
+        closing_line: fetched_line,
     };
     let prepare = |journal| {
         let directory = resolve::project_directory(&arguments.project)?;

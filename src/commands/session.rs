@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::install::Summary;
 use crate::journal::{Event, EventStream, Journal, Trace};
 use crate::report::{Reporter, summary_value};
-use crate::watch::{WatchOptions, watched};
+use crate::watch::{WatchOptions, end_by, watched};
 
 /// What was typed of how it is told and for how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub struct Session<'s> {
     pub project: &'s std::path::Path,
     pub summary: &'s SummaryArguments,
     pub deadlines: &'s DeadlineArguments,
+    /// The last line of a success.
+    pub closing_line: fn(&Summary) -> String,
 }
 
 impl Session<'_> {
@@ -76,7 +78,7 @@ impl Session<'_> {
                 journal.tell(|| Event::Warning { message: warning });
             }
             journal.close()?;
-            reporter.summary(&summary, self.summary.stats)?;
+            reporter.summary(&summary, &(self.closing_line)(&summary), self.summary.stats)?;
             journal.tell(|| Event::Summary { summary: summary_value(&summary) });
             Ok(())
         });
@@ -89,6 +91,9 @@ impl Session<'_> {
             }
             Err(error) => {
                 reporter.conclude_error(&error, journal);
+                if let Some(signal) = journal.taken_signal() {
+                    end_by(signal);
+                }
                 ExitCode::FAILURE
             }
         }

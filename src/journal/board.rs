@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
-
 use crate::fetch::Download;
 use crate::http::Traffic;
 use crate::registry::redact;
@@ -23,8 +21,6 @@ pub enum Awaited {
         package: String,
         /// `postinstall` and the like.
         script: String,
-        /// What signals that end the run are passed on to.
-        process: Option<Pid>,
     },
 }
 
@@ -134,16 +130,6 @@ impl Board {
         kinds.into_iter().map(line).collect()
     }
 
-    /// The scripts that are running.
-    pub fn processes(&self) -> Vec<Pid> {
-        let waits = self.lock();
-        let process = |awaited: &Awaited| match awaited {
-            Awaited::Script { process, .. } => *process,
-            Awaited::Download(_) | Awaited::Lock(_) => None,
-        };
-        waits.open.values().filter_map(|(_, awaited)| process(awaited)).collect()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Waits> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,7 +179,7 @@ impl fmt::Display for Awaited {
                 write!(formatter, "{} from {}", download.name_version, redact(&download.url))
             }
             Self::Lock(path) => write!(formatter, "the lock `{}`", path.display()),
-            Self::Script { package, script, .. } => write!(formatter, "`{script}` of {package}"),
+            Self::Script { package, script } => write!(formatter, "`{script}` of {package}"),
         }
     }
 }
@@ -217,7 +203,7 @@ mod tests {
         let first = board.begin(download("a"));
         let _others = [board.begin(download("b")), board.begin(download("c"))];
         let script = "postinstall".to_owned();
-        let _script = board.begin(Awaited::Script { package: "x@2".into(), script, process: None });
+        let _script = board.begin(Awaited::Script { package: "x@2".into(), script });
         let expected = [
             "`postinstall` of x@2 for 0 s",
             "a@1.0.0 from http://one.test/a.tgz?*** for 0 s and 2 more downloads",

@@ -120,7 +120,7 @@ fn a_signal_ends_the_run_with_a_word_and_by_that_signal() {
         assert_eq!(output.status.signal(), Some(signal.as_raw()), "{name}");
         let outcome: Outcome = project.outcome(&output);
         let expected = format!(
-            "error: ESIGNAL: ended by {name} in the phase `install`\n\
+            "error: EINTERRUPTED: ended by {name} in the phase `install`\n\
              hint: node_modules is not whole; the next run starts from the beginning\n"
         );
         assert_eq!(outcome.stderr, expected);
