@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level;
 
-use crate::backend::machine::is_signal_ignored;
+use crate::backend::machine::IgnoredSignals;
 use crate::error::{Code, Error, Result};
 use crate::journal::{Event, Journal};
 use crate::progress::Bar;
@@ -76,7 +76,8 @@ pub fn watched<T>(
 /// as by nohup(1), stays ignored.
 fn listen(writer: &UnixStream) -> io::Result<Arc<AtomicUsize>> {
     let caught = Arc::new(AtomicUsize::new(0));
-    for signal in SIGNALS.into_iter().filter(|signal| !is_signal_ignored(*signal)) {
+    let ignored = IgnoredSignals::read();
+    for signal in SIGNALS.into_iter().filter(|signal| !ignored.contains(*signal)) {
         // What is registered first is done first.
         let number = usize::try_from(signal).unwrap_or(0);
         signal_hook::flag::register_usize(signal, caught.clone(), number)?;

@@ -32,19 +32,30 @@ pub fn seccomp_mode() -> Option<&'static str> {
     }
 }
 
-/// Whether the process was started with this signal ignored, as nohup(1) does with SIGHUP; false
-/// where the system does not say.
-pub fn is_signal_ignored(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    is_signal_in_mask(&status, signal)
+/// The signals that the process was started to ignore, as nohup(1) does with SIGHUP; none where
+/// the system does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct IgnoredSignals {
+    /// The lowest bit stands for signal 1.
+    mask: u64,
 }
 
-/// `SigIgn` is a mask in hexadecimal, whose lowest bit stands for signal 1.
-fn is_signal_in_mask(status: &str, signal: i32) -> bool {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    let bit = u32::try_from(signal - 1).ok();
-    mask.zip(bit).is_some_and(|(mask, bit)| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
+impl IgnoredSignals {
+    pub fn read() -> Self {
+        Self::parse(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+    }
+
+    /// `SigIgn` is a mask in hexadecimal.
+    fn parse(status: &str) -> Self {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        Self { mask: mask.unwrap_or(0) }
+    }
+
+    pub fn contains(self, signal: i32) -> bool {
+        let bit = u32::try_from(signal - 1).ok();
+        bit.and_then(|bit| self.mask.checked_shr(bit)).is_some_and(|rest| rest & 1 == 1)
+    }
 }
 
 /// What the control groups of the process allow it: the least of its own and those above.
@@ -143,9 +154,11 @@ mod tests {
     #[test]
     fn ignored_signals_are_bits_of_a_mask() {
         let status = "Name:\tx\nSigIgn:\t0000000000001001\n";
-        let ignored = |signal| is_signal_in_mask(status, signal);
-        assert_eq!([1, 2, 12, 13, 0, 65].map(ignored), [true, false, false, true, false, false]);
-        assert!(!is_signal_in_mask("", 1));
+        let ignored = IgnoredSignals::parse(status);
+        let is_ignored = |signal| ignored.contains(signal);
+        let expected = [true, false, false, true, false, false];
+        assert_eq!([1, 2, 12, 13, 0, 65].map(is_ignored), expected);
+        assert!(!IgnoredSignals::parse("").contains(1));
     }
 
     #[test]

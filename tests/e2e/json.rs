@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::support::schema::assert_valid;
 use crate::support::{Package, Project, Registry, Reply};
 
+const RINGSTALL: &str = env!("CARGO_BIN_EXE_ringstall");
 const TARBALL: &str = "/a/-/a-1.0.0.tgz";
 
 fn one_package() -> (Registry, Project) {
@@ -128,6 +129,25 @@ fn a_result_that_finds_no_space_is_a_failure() {
         );
         assert_eq!(outcome.stderr, expected);
         assert!(project.path().join("node_modules/.package-lock.json").exists());
+    }
+}
+
+#[test]
+fn other_results_that_find_no_space_are_failures_too() {
+    let (_registry, project) = one_package();
+    for arguments in [
+        &["doctor"][..],
+        &["doctor", "--json"],
+        &["cache", "dir"],
+        &["man"],
+        &["completions", "zsh"],
+    ] {
+        let Ok(full) = File::create("/dev/full") else { return };
+        let mut command = project.command(std::path::Path::new(RINGSTALL), "022");
+        let output = command.args(arguments).stdout(full).output().unwrap();
+        let outcome = project.outcome(&output);
+        assert_eq!(outcome.code, Some(1), "{arguments:?}");
+        assert!(outcome.stderr.starts_with("error: EIO: failed to write the result to `stdout`"));
     }
 }
 
