@@ -26,6 +26,7 @@ use rustix::io::Errno;
 use crate::backend::{Base, Bases};
 use crate::error::{Code, Error, Result};
 use crate::integrity::CacheKey;
+use crate::journal::{Awaited, Board};
 use crate::plan::count;
 
 pub mod index;
@@ -57,11 +58,13 @@ pub struct Staging {
 
 impl Cache {
     /// Makes what is missing, and refuses a directory that others could change. Waits for who is
-    /// removing packages.
-    pub fn open(root: &Path, umask: u32) -> Result<Self> {
+    /// removing packages, and puts that on the board.
+    pub fn open(root: &Path, umask: u32, board: &Board) -> Result<Self> {
         let umask = umask & 0o777;
         let directory = root::prepare(root, &root::bucket_name(umask))?;
+        let wait = board.begin(Awaited::Lock(directory.clone()));
         let lock = root::share(&directory);
+        drop(wait);
         Ok(Self { directory, umask, _lock: lock })
     }
 
@@ -277,7 +280,7 @@ mod tests {
 
     fn fixture() -> Fixture {
         let directory = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&directory.path().join("cache"), 0o022).unwrap();
+        let cache = Cache::open(&directory.path().join("cache"), 0o022, &Board::default()).unwrap();
         let bases = Bases::open(cache.directory(), directory.path()).unwrap();
         Fixture { _directory: directory, cache, bases }
     }

@@ -92,7 +92,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     phases.enter("check");
     let graph = check(&project, !request.settings.legacy_peer_deps)?;
     phases.enter("plan");
-    let cache = Cache::open(&request.cache, request.umask)?;
+    let cache = Cache::open(&request.cache, request.umask, journal.board())?;
     let plan = make_plan(request, &graph, &project, &cache)?;
     check_tops(directory, &plan.tops)?;
 

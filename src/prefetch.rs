@@ -63,7 +63,7 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     }
 
     phases.enter("look up");
-    let cache = Cache::open(&request.cache, request.umask)?;
+    let cache = Cache::open(&request.cache, request.umask, journal.board())?;
     let pool = make_pool(request.jobs)?;
     let bases = Bases::open(cache.directory(), &request.directory)?;
     network::check(request.network_driver)?;

@@ -104,11 +104,11 @@ pub(crate) mod tests {
         };
         for number in 0..count {
             let (project, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-            let cache = Cache::open(&root.path().join("cache"), 0o022).unwrap();
+            let journal = Journal::default();
+            let cache = Cache::open(&root.path().join("cache"), 0o022, journal.board()).unwrap();
             let bases = Bases::open(cache.directory(), project.path()).unwrap();
             let engines = engines_to_test(&bases).swap_remove(number);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-            let journal = Journal::default();
             let (bases, engines) = (&bases, &engines);
             let site = Site { bases, engines, cache: &cache, pool: &pool, journal: &journal };
             test(&site, project.path());

@@ -64,6 +64,7 @@ mod tests {
 
     use crate::cache::{Cache, size};
     use crate::error::Code;
+    use crate::journal::Board;
 
     struct Fixture {
         root: tempfile::TempDir,
@@ -73,7 +74,8 @@ mod tests {
 
     fn fixture() -> Fixture {
         let root = tempfile::tempdir().unwrap();
-        let bucket = Cache::open(root.path(), 0o022).unwrap().directory().to_owned();
+        let bucket =
+            Cache::open(root.path(), 0o022, &Board::default()).unwrap().directory().to_owned();
         Fixture { root, bucket, now: SystemTime::now() }
     }
 
@@ -128,7 +130,7 @@ mod tests {
     fn nothing_is_removed_while_the_cache_is_used() {
         let fixture = fixture();
         fixture.package("aa/old", 100, 100);
-        let used = Cache::open(fixture.root.path(), 0o022).unwrap();
+        let used = Cache::open(fixture.root.path(), 0o022, &Board::default()).unwrap();
         assert_eq!(fixture.prune(1).unwrap_err().code(), Code::Cache);
         assert_eq!(fixture.left(), ["packages/aa/old"]);
         drop(used);

@@ -23,7 +23,8 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
-    let cache = Cache::open(&directory.path().join("cache"), process_umask()).unwrap();
+    let root = directory.path().join("cache");
+    let cache = Cache::open(&root, process_umask(), &crate::journal::Board::default()).unwrap();
     let bases = Bases::open(cache.directory(), directory.path()).unwrap();
     Fixture { cache, queue: FileQueue::plain(bases), directory }
 }

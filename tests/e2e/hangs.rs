@@ -1,11 +1,13 @@
 //! What hangs says what it waits for, ends at its deadline, and ends by a signal with a word; and
 //! the next run ends like a fresh one.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File};
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -63,6 +65,22 @@ fn a_download_that_never_comes_is_named_with_its_address() {
     let text = fs::read_to_string(events).unwrap();
     let events = events::parse(&text);
     assert!(events.iter().any(|event| event["event"] == "waiting"), "{text}");
+}
+
+#[test]
+fn a_lock_that_someone_else_holds_is_named() {
+    let (_registry, project) = hanging(|b| Reply::ok(b.tgz()));
+    let bucket = project.cache().join("v1-u022");
+    DirBuilder::new().recursive(true).mode(0o700).create(&bucket).unwrap();
+    let lock = File::open(&bucket).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let mut running = start(project.ci_command(&["--notice-after", "0.02"]));
+    let stderr = BufReader::new(running.stderr.take().unwrap());
+    let expected = format!("waiting for the lock `{}` for ", bucket.display());
+    let mut lines = stderr.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(&expected)));
+    drop(lock);
+    assert_eq!(running.wait().unwrap().code(), Some(0));
 }
 
 #[test]
