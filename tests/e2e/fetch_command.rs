@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::npm_cache::NpmCache;
 use crate::support::outcome::Outcome;
+use crate::support::schema::assert_valid;
 use crate::support::{Package, Project, Registry};
 
 /// A folder with the lockfile alone, as a layer of an image has it.
@@ -171,6 +172,33 @@ fn what_fetch_has_is_not_fetched_again() {
     assert_eq!((&summary["reused"], &summary["downloaded"]), (&json!(9), &json!(0)));
     assert_eq!((&summary["added"], &summary["files"]), (&json!(0), &json!(0)));
     assert_eq!(registry.paths(), [""; 0]);
+}
+
+#[test]
+fn fetch_tells_machines_what_ci_tells_them() {
+    let registry = Registry::start();
+    let project = every_kind(&registry);
+    let events = project.temp().join("events");
+    let arguments = ["--json", "--events", events.to_str().unwrap()];
+    assert_valid(&fetch(&project, &arguments).json(), "ci");
+    let events = fs::read_to_string(events).unwrap();
+    let events: Vec<Value> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in &events {
+        assert_valid(event, "event");
+    }
+    assert_eq!(events[0]["command"], json!("fetch"));
+    let packages = events.iter().filter(|event| event["event"] == "package");
+    let places: Vec<_> = packages.map(|event| event["paths"].clone()).collect();
+    assert_eq!(places, vec![json!([]); 9]);
+}
+
+#[test]
+fn stdout_has_room_for_one_thing() {
+    let registry = Registry::start();
+    let project = Project::new(&registry);
+    let outcome = fetch(&project, &["--json", "--events", "-"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
 }
 
 #[test]
