@@ -89,7 +89,8 @@ impl Supply<'_> {
             return Ok(Delivered::default());
         }
         let copies: Vec<_> = parcels.iter().filter(is_npms).map(Parcel::without_targets).collect();
-        let delivered = deliver(site, &copies, None, || Ok(()))?;
+        let journal = site.journal.of_preparation();
+        let delivered = deliver(&Site { journal: &journal, ..*site }, &copies, None, || Ok(()))?;
         look_up(site, parcels)?;
         // What is optional and damaged is done without.
         for parcel in parcels {

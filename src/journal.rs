@@ -26,6 +26,7 @@ pub use trace::{Lane, Span, Trace};
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     inner: Arc<Inner>,
+    is_of_preparation: bool,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +41,18 @@ struct Inner {
 impl Journal {
     pub fn new(stream: Option<EventStream>, trace: Option<Trace>) -> Self {
         let inner = Inner { stream, trace, ..Inner::default() };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), is_of_preparation: false }
+    }
+
+    /// The same for work on packages that is only the first part: of each package one event is
+    /// told, and that when all of it is done.
+    #[must_use]
+    pub fn of_preparation(&self) -> Self {
+        Self { is_of_preparation: true, ..self.clone() }
+    }
+
+    pub fn is_of_preparation(&self) -> bool {
+        self.is_of_preparation
     }
 
     pub fn board(&self) -> &Board {

@@ -27,6 +27,9 @@ impl Depot<'_, '_> {
     ) {
         let journal = self.site.journal;
         journal.board().step();
+        if journal.is_of_preparation() {
+            return;
+        }
         let event =
             |(parcel, source, bytes): (&'a Parcel<'a>, _, _)| parcel.placed_event(source, bytes);
         journal.tell_all(|| packages.map(event));

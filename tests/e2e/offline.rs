@@ -63,6 +63,24 @@ fn both_caches_together_are_enough() {
 }
 
 #[test]
+fn a_package_of_npm_s_cache_is_one_event() {
+    let (registry, [_, b], project, cache) = two_packages();
+    let _cache = cache.with(&b, "sha512");
+    let path = project.temp().join("events");
+    for (option, source) in [("--offline", "cache"), ("--prefer-offline", "npmCache")] {
+        project.ci(&[option, "--events", path.to_str().unwrap()]).assert_quiet_success();
+        let events = super::events::parse(&fs::read_to_string(&path).unwrap());
+        let packages = events.iter().filter(|event| event["event"] == "package");
+        let mut told: Vec<_> =
+            packages.map(|event| [event["name"].clone(), event["source"].clone()]).collect();
+        told.sort_by_key(|[name, _]| name.to_string());
+        assert_eq!(told, [[json!("a"), json!(source)], [json!("b"), json!(source)]]);
+        fs::remove_dir_all(project.cache()).unwrap();
+    }
+    assert_eq!(registry.paths(), [""; 0]);
+}
+
+#[test]
 fn a_damaged_file_of_npm_s_cache_is_an_error_that_names_it_and_nothing_is_touched() {
     let (registry, [a, b], project, cache) = two_packages();
     let cache = cache.with(&b, "sha512");
