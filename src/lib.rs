@@ -32,6 +32,7 @@ pub mod json;
 pub mod link;
 pub mod lockfile;
 pub mod manifest;
+pub mod minimatch;
 pub mod npm_cache;
 pub mod overrides;
 pub mod parcels;

@@ -9,9 +9,11 @@ mod locked;
 
 pub use locked::locked_workspaces;
 
+use crate::collate::locale_compare;
 use crate::error::{Code, Error, Result};
 use crate::lockfile::read_text;
 use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use crate::minimatch::{self, expand_braces, is_extended, matches};
 
 /// A member of the project, as the root's package.json and the disk have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,20 +23,18 @@ pub struct Workspace {
     pub path: String,
 }
 
-/// The workspaces, sorted by path. Later patterns win: `!pattern` takes away what is before it.
+/// The workspaces, in the order of the patterns that name them.
 pub fn find_workspaces(directory: &Path, root: &Manifest<'_>) -> Result<Vec<Workspace>> {
+    let Patterns { wanted, unwanted } = Patterns::of(root)?;
     let mut folders: Vec<String> = Vec::new();
-    for pattern in patterns(root) {
-        match pattern.strip_prefix('!') {
-            Some(pattern) => {
-                let removed = expand(directory, pattern)?;
-                folders.retain(|folder| !removed.contains(folder));
-            }
-            None => folders.extend(expand(directory, &pattern)?),
-        }
+    for pattern in &wanted {
+        let mut found = expand(directory, pattern)?;
+        found.sort_by(|first, second| locale_compare(first, second));
+        found.retain(|folder| {
+            !folders.contains(folder) && !unwanted.iter().any(|one| matches(folder, one))
+        });
+        folders.extend(found);
     }
-    folders.sort_unstable();
-    folders.dedup();
     let mut workspaces: Vec<Workspace> = Vec::new();
     for path in folders {
         let Some(text) =
@@ -43,8 +43,8 @@ pub fn find_workspaces(directory: &Path, root: &Manifest<'_>) -> Result<Vec<Work
             continue;
         };
         let manifest = Manifest::parse(&text, &format!("{path}/package.json"))?;
-        let folder_name = path.rsplit('/').next().unwrap_or(&path);
-        let name = manifest.name.get().unwrap_or(folder_name).to_owned();
+        let named = manifest.name.get().filter(|name| !name.is_empty());
+        let name = named.unwrap_or(folder_name(&path)).to_owned();
         if let Some(other) = workspaces.iter().find(|workspace| workspace.name == name) {
             let message =
                 format!("`{}` and `{path}` are both workspaces named `{name}`", other.path);
@@ -56,53 +56,99 @@ pub fn find_workspaces(directory: &Path, root: &Manifest<'_>) -> Result<Vec<Work
     Ok(workspaces)
 }
 
-fn patterns(root: &Manifest<'_>) -> Vec<String> {
-    let value = root.workspaces.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let list = match value {
-        Some(Value::Array(list)) => list,
-        Some(Value::Object(mut object)) => match object.remove("packages") {
-            Some(Value::Array(list)) => list,
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    };
-    list.iter().filter_map(Value::as_str).flat_map(|pattern| expand_braces(pattern, 0)).collect()
+/// The last component, with its scope if it has one (name-from-folder 4).
+fn folder_name(path: &str) -> &str {
+    let mut slashes = path.rmatch_indices('/').map(|(place, _)| place + 1);
+    let Some(last) = slashes.next() else { return path };
+    let scope = slashes.next().unwrap_or(0);
+    if path[scope..].starts_with('@') { &path[scope..] } else { &path[last..] }
 }
 
-/// Braces nest as deep as a person writes them; this bounds hostile package.json files.
-const BRACES_MAX: usize = 4;
+/// Patterns of folders that are workspaces, and of folders that are none in spite of those.
+#[derive(Debug, Default)]
+struct Patterns {
+    wanted: Vec<String>,
+    unwanted: Vec<String>,
+}
 
-/// `{a,b}/*` as `a/*` and `b/*`; braces without a comma are plain characters.
-fn expand_braces(pattern: &str, depth: usize) -> Vec<String> {
-    let parts = pattern.split_once('{').and_then(|(before, rest)| {
-        let (choices, after) = rest.split_once('}')?;
-        choices.contains(',').then_some((before, choices, after))
-    });
-    match parts {
-        Some((before, choices, after)) if depth < BRACES_MAX => choices
-            .split(',')
-            .flat_map(|choice| expand_braces(&format!("{before}{choice}{after}"), depth + 1))
-            .collect(),
-        _ => vec![pattern.to_owned()],
+impl Patterns {
+    /// A pattern takes back what a negated one before it had taken away, as a whole.
+    fn of(root: &Manifest<'_>) -> Result<Self> {
+        let mut patterns = Self::default();
+        for raw in listed(root)? {
+            let plain = raw.trim_start_matches('!');
+            let is_negated = (raw.len() - plain.len()) % 2 == 1;
+            let rest = plain.strip_prefix('.').filter(|rest| rest.starts_with('/'));
+            let pattern = rest.unwrap_or(plain).trim_start_matches('/').replace('\\', "/");
+            if is_extended(&pattern) {
+                let message =
+                    format!("the workspace pattern `{raw}` is of a kind that is not read");
+                return Err(Error::new(Code::Usage, message)
+                    .with_hint("`{a,b}` in braces names several folders"));
+            }
+            if is_negated {
+                patterns.unwanted.push(pattern);
+            } else {
+                patterns.unwanted.retain(|unwanted| !matches(&pattern, unwanted));
+                patterns.wanted.push(pattern);
+            }
+        }
+        let Self { wanted, unwanted } = &mut patterns;
+        wanted.retain(|pattern| !unwanted.iter().any(|one| matches(pattern, one)));
+        Ok(patterns)
     }
+
+    /// Whether they name a folder, by its path alone.
+    fn name(&self, path: &str) -> bool {
+        let is_in = |patterns: &[String]| {
+            patterns.iter().any(|pattern| matches(path, pattern.trim_end_matches('/')))
+        };
+        is_in(&self.wanted) && !is_in(&self.unwanted)
+    }
+}
+
+/// What `workspaces` lists, in either of its forms.
+fn listed(root: &Manifest<'_>) -> Result<Vec<String>> {
+    let Some(raw) = root.workspaces else { return Ok(Vec::new()) };
+    let list = match serde_json::from_str(raw.get()) {
+        Ok(Value::Array(list)) => Some(list),
+        Ok(Value::Object(mut object)) => match object.remove("packages") {
+            Some(Value::Array(list)) => Some(list),
+            _ => None,
+        },
+        _ => None,
+    };
+    let texts = list.and_then(|list| {
+        let text = |value: Value| value.as_str().map(str::to_owned);
+        list.into_iter().map(text).collect::<Option<Vec<_>>>()
+    });
+    texts.ok_or_else(|| {
+        Error::new(Code::Usage, "`workspaces` in package.json is no list of patterns")
+            .with_hint("write it as `[\"packages/*\"]`, or as an object with such `packages`")
+    })
 }
 
 /// The folders that a pattern matches, relative to the root.
 fn expand(directory: &Path, pattern: &str) -> Result<Vec<String>> {
-    let relative = pattern.trim_start_matches("./").trim_start_matches('/').trim_end_matches('/');
-    let invalid = |error| {
-        let message = format!("the workspace pattern `{pattern}` cannot be understood");
-        Error::new(Code::Usage, message).with_source(error)
-    };
     let escaped = glob::Pattern::escape(&directory.to_string_lossy());
-    let matches = glob::glob(&format!("{escaped}/{relative}")).map_err(invalid)?;
-    let folders = matches
-        .filter_map(std::result::Result::ok)
-        .filter(|found| found.is_dir())
-        .filter_map(|found| found.strip_prefix(directory).ok()?.to_str().map(str::to_owned))
-        .filter(|folder| !folder.is_empty())
-        .filter(|folder| folder.split('/').all(|component| component != "node_modules"));
-    Ok(folders.collect())
+    let mut folders = Vec::new();
+    for alternative in expand_braces(pattern) {
+        let invalid = |error| {
+            let message = format!("the workspace pattern `{pattern}` cannot be understood");
+            Error::new(Code::Usage, message).with_source(error)
+        };
+        let alternative = alternative.trim_end_matches('/');
+        let found = glob::glob_with(&format!("{escaped}/{alternative}"), minimatch::OPTIONS)
+            .map_err(invalid)?;
+        let found = found
+            .filter_map(std::result::Result::ok)
+            .filter(|found| found.is_dir())
+            .filter_map(|found| found.strip_prefix(directory).ok()?.to_str().map(str::to_owned))
+            .filter(|folder| !folder.is_empty())
+            .filter(|folder| folder.split('/').all(|component| component != "node_modules"));
+        folders.extend(found);
+    }
+    Ok(folders)
 }
 
 #[cfg(test)]
@@ -129,7 +175,7 @@ mod tests {
     fn patterns_and_plain_paths_name_folders_with_a_manifest() {
         let folders = [("packages/a", r#"{"name": "@s/a"}"#), ("packages/b", "{}"), ("c", "{}")];
         let found = workspaces(&folders, r#"["./packages/*", "c/"]"#).unwrap();
-        assert_eq!(found, [pair("c", "c"), pair("@s/a", "packages/a"), pair("b", "packages/b")]);
+        assert_eq!(found, [pair("@s/a", "packages/a"), pair("b", "packages/b"), pair("c", "c")]);
     }
 
     #[test]
@@ -137,7 +183,6 @@ mod tests {
         let folders = [("a/x", "{}"), ("b/y", "{}"), ("c/z", "{}")];
         let found = workspaces(&folders, r#"["{a,b}/*"]"#).unwrap();
         assert_eq!(found.iter().map(|(_, path)| path.as_str()).collect::<Vec<_>>(), ["a/x", "b/y"]);
-        assert_eq!(expand_braces("{a,b}/{c,d}", 0), ["a/c", "a/d", "b/c", "b/d"]);
     }
 
     #[test]
@@ -145,6 +190,58 @@ mod tests {
         let folders = [("packages/a", "{}"), ("packages/b", "{}")];
         let found = workspaces(&folders, r#"{"packages": ["packages/*", "!packages/b"]}"#).unwrap();
         assert_eq!(found, [pair("a", "packages/a")]);
+    }
+
+    /// What @npmcli/map-workspaces 5 finds for the same.
+    #[test]
+    fn patterns_are_read_as_npm_reads_them() {
+        for (patterns, folders, expected) in [
+            (r#"["packages/*"]"#, &["packages/a", "packages/.h"][..], &["packages/a"][..]),
+            (r#"["!packages/b", "packages/*"]"#, &["packages/a", "packages/b"], &["packages/a"]),
+            (
+                r#"["packages/**", "!packages/b/**", "packages/b/x"]"#,
+                &["packages/a", "packages/b", "packages/b/x", "packages/b/c"],
+                &["packages/a", "packages/b", "packages/b/c", "packages/b/x"],
+            ),
+            (
+                r#"["packages/**", "!packages/b"]"#,
+                &["packages/b", "packages/b/a"],
+                &["packages/b/a"],
+            ),
+            (r#"["!!packages/a"]"#, &["packages/a"], &["packages/a"]),
+            (
+                r#"["/packages/a", "./c", ".//d"]"#,
+                &["packages/a", "c", "d"],
+                &["packages/a", "c", "d"],
+            ),
+            (r#"["b", "a"]"#, &["a", "b"], &["b", "a"]),
+            (r#"["packages/*/"]"#, &["packages/a"], &["packages/a"]),
+            (r#"["packages\\a"]"#, &["packages/a"], &["packages/a"]),
+            (r#"["../up"]"#, &[], &[]),
+            (r#"["packages/[ab]"]"#, &["packages/a", "packages/c"], &["packages/a"]),
+            (r#"["packages/*", "!packages/*"]"#, &["packages/a"], &[]),
+            (r#"["**"]"#, &["a", "a/b"], &["a", "a/b"]),
+        ] {
+            let manifests: Vec<_> = folders.iter().map(|folder| (*folder, "{}")).collect();
+            let found = workspaces(&manifests, patterns).unwrap();
+            let found: Vec<_> = found.into_iter().map(|(_, path)| path).collect();
+            assert_eq!(found, expected, "{patterns}");
+        }
+    }
+
+    #[test]
+    fn a_folder_without_a_name_has_its_own_with_its_scope() {
+        let found = workspaces(&[("libs/@s/e", "{}"), ("@t/f", "{}")], r#"["libs/@s/*", "@t/*"]"#);
+        assert_eq!(found.unwrap(), [pair("@s/e", "libs/@s/e"), pair("@t/f", "@t/f")]);
+    }
+
+    #[test]
+    fn workspaces_that_are_no_list_of_texts_are_refused() {
+        for patterns in [r#""a""#, "{}", r#"{"packages": "a"}"#, "[5]"] {
+            let error = workspaces(&[("a", "{}")], patterns).unwrap_err();
+            let expected = "EUSAGE: `workspaces` in package.json is no list of patterns";
+            assert_eq!(format!("{error:?}"), expected);
+        }
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Which folders are workspaces as the lockfile has them, without looking at the disk.
 
-use glob::{MatchOptions, Pattern};
-
-use super::{Workspace, patterns};
+use super::{Patterns, Workspace};
 use crate::install_path::InstallPath;
 use crate::manifest::Manifest;
 
@@ -12,35 +10,14 @@ pub fn locked_workspaces<'a>(
     packages: impl Iterator<Item = (InstallPath<'a>, &'a Manifest<'a>)>,
     root: &Manifest<'_>,
 ) -> Vec<Workspace> {
-    let patterns = patterns(root);
+    let patterns = Patterns::of(root).unwrap_or_default();
     let links = packages.filter(|(_, entry)| entry.link.0);
     links
         .filter_map(|(link, entry)| {
-            let path = entry.resolved.get().filter(|path| is_named(path, &patterns))?.to_owned();
+            let path = entry.resolved.get().filter(|path| patterns.name(path))?.to_owned();
             Some(Workspace { name: link.name().to_owned(), path })
         })
         .collect()
-}
-
-/// Later patterns win: `!pattern` takes away what is before it.
-fn is_named(path: &str, patterns: &[String]) -> bool {
-    let mut is_named = false;
-    for pattern in patterns {
-        let (pattern, names) = match pattern.strip_prefix('!') {
-            Some(pattern) => (pattern, false),
-            None => (pattern.as_str(), true),
-        };
-        if matches(path, pattern) {
-            is_named = names;
-        }
-    }
-    is_named
-}
-
-fn matches(path: &str, pattern: &str) -> bool {
-    let pattern = pattern.trim_start_matches("./").trim_start_matches('/').trim_end_matches('/');
-    let options = MatchOptions { require_literal_separator: true, ..MatchOptions::new() };
-    Pattern::new(pattern).is_ok_and(|pattern| pattern.matches_with(path, options))
 }
 
 #[cfg(test)]
