@@ -25,6 +25,7 @@ mod output;
 mod placing;
 mod settings;
 mod supply;
+mod workspaces;
 
 pub use cache::{CacheAction, CacheArguments};
 pub use ci::CiArguments;
@@ -39,6 +40,8 @@ pub use output::{ColorArgument, LogLevelArgument, OutputArguments, SummaryArgume
 pub use placing::{LinkModeArgument, PlacingArguments};
 pub use settings::{DependencyKind, PackageArguments, ScriptArguments, SettingArguments};
 pub use supply::SupplyArguments;
+pub use workspaces::WorkspaceArguments;
+use workspaces::without_shorthands;
 
 /// Installs npm projects from their lockfile: the tree of `npm ci`, in a fraction of the time.
 #[derive(Debug, Parser)]
@@ -80,7 +83,8 @@ pub enum Command {
 
 /// Parses the arguments of this process. Does not return where they are wrong, or ask for help.
 pub fn parse() -> Cli {
-    let parsed = Cli::try_parse().and_then(|cli| cli.check().map(|()| cli));
+    let arguments = without_shorthands(std::env::args_os());
+    let parsed = Cli::try_parse_from(arguments).and_then(|cli| cli.check().map(|()| cli));
     parsed.unwrap_or_else(|error| refuse(&error))
 }
 

@@ -42,6 +42,9 @@ pub struct Overrides {
     pub libc: Option<String>,
     pub connections_max: Option<usize>,
     pub install_strategy: Option<String>,
+    pub workspace: Vec<String>,
+    pub workspaces: Option<bool>,
+    pub include_workspace_root: Option<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,8 +71,20 @@ pub struct Settings {
     pub os: Option<String>,
     pub cpu: Option<String>,
     pub libc: Option<String>,
+    pub members: Members,
     /// Values that npm ignores with a warning, one line each.
     pub warnings: Vec<String>,
+}
+
+/// What the settings say of workspaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// `workspace`: names, or paths of workspaces or of folders above them.
+    pub filters: Vec<String>,
+    /// `workspaces`: all of them, or none.
+    pub all: Option<bool>,
+    /// `include-workspace-root`.
+    pub with_root: bool,
 }
 
 /// The kinds of dependencies that are not installed.
@@ -107,6 +122,7 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         os: text("os"),
         cpu: text("cpu"),
         libc: text("libc"),
+        members: members(&layers)?,
         warnings,
     })
 }
@@ -132,11 +148,15 @@ impl Overrides {
             ("engine-strict", self.engine_strict),
             ("offline", self.offline),
             ("prefer-online", self.prefer_online),
+            ("workspaces", self.workspaces),
+            ("include-workspace-root", self.include_workspace_root),
         ];
         for (key, value) in flags {
             entries.extend(value.map(|value| (key.to_owned(), Entry::one(value.to_string()))));
         }
-        for (key, values) in [("omit", &self.omit), ("include", &self.include)] {
+        let lists =
+            [("omit", &self.omit), ("include", &self.include), ("workspace", &self.workspace)];
+        for (key, values) in lists {
             if !values.is_empty() {
                 entries.insert(key.to_owned(), Entry::list(values));
             }
@@ -162,22 +182,25 @@ fn refuse_other_layouts(layers: &Layers) -> Result<()> {
     if let Some(found) = layers.text("install-strategy").filter(|found| found.value != "hoisted") {
         return Err(found.error("asks for a layout that is not supported").with_hint(hint));
     }
-    for (key, refused) in [
-        ("legacy-bundling", true),
-        ("global-style", true),
-        ("install-links", true),
-        ("workspaces", false),
-    ] {
+    for (key, refused) in
+        [("legacy-bundling", true), ("global-style", true), ("install-links", true)]
+    {
         if layers.flag(key)? == Some(refused)
             && let Some(found) = layers.text(key)
         {
             return Err(found.error("asks for a layout that is not supported").with_hint(hint));
         }
     }
-    if let Some(found) = layers.text("workspace") {
-        return Err(found.error("asks for a part of the tree").with_hint(hint));
-    }
     Ok(())
+}
+
+fn members(layers: &Layers) -> Result<Members> {
+    let filters = layers.list("workspace").unwrap_or_default();
+    Ok(Members {
+        filters: filters.into_iter().map(|found| found.value.to_owned()).collect(),
+        all: layers.flag("workspaces")?,
+        with_root: layers.flag("include-workspace-root")?.unwrap_or(false),
+    })
 }
 
 /// Follows `buildOmitList` (npm 11.19, `@npmcli/config/lib/definitions/definitions.js`).

@@ -28,6 +28,7 @@ use crate::plan::{Choice, Plan, count};
 use crate::platform::{Engines, Platform};
 use crate::project::{Project, ProjectText, TargetTexts};
 use crate::report::Reporter;
+use crate::selection::{Selection, Viewpoint};
 use crate::site::Site;
 
 /// What is to be installed, and how.
@@ -36,6 +37,8 @@ pub struct Request {
     pub directory: PathBuf,
     pub cache: PathBuf,
     pub settings: Settings,
+    /// From where the workspaces that the settings name are seen.
+    pub seen_from: Viewpoint,
     /// Where node is looked for.
     pub path: String,
     pub umask: u32,
@@ -90,10 +93,12 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let project = Project::new(&text, lockfile, &targets)?;
     reporter.detail(&format!("read {} and package.json", project.lockfile_name));
     phases.enter("check");
+    let members = &request.settings.members;
+    let selection = Selection::new(members, &project.workspaces, &request.seen_from)?;
     let graph = check(&project, !request.settings.legacy_peer_deps)?;
     phases.enter("plan");
     let cache = Cache::open(&request.cache, request.umask, journal.board())?;
-    let plan = make_plan(request, &graph, &project, &cache)?;
+    let plan = make_plan(request, &graph, &project, &cache, &selection)?;
     check_tops(directory, &plan.tops)?;
 
     phases.enter("look up");
@@ -202,7 +207,7 @@ impl<'p> Installation<'_, 'p> {
         }
         let brought = self.plan.bundled.iter().filter(|id| !self.plan.left_out.contains(id));
         let bundles = BundleTexts::read(directory, self.graph, brought.copied())?;
-        let nodes = self.plan.installed(self.graph);
+        let nodes = self.plan.listed(self.graph);
         let hides_resolved = self.request.settings.omit_lockfile_registry_resolved;
         let make = || hidden_lock(self.graph, nodes, &bundles, hides_resolved);
         let text = self.site.pool.install(make);
@@ -232,6 +237,7 @@ fn make_plan<'p>(
     graph: &Graph<'p>,
     project: &Project<'p>,
     cache: &Cache,
+    selection: &Selection,
 ) -> Result<Plan<'p>> {
     let settings = &request.settings;
     let host = Platform::current();
@@ -241,6 +247,7 @@ fn make_plan<'p>(
         host: &host,
         engines: &Engines::detect(&request.path, cache.directory()),
         omit: settings.omit,
+        selection,
         is_engine_strict: settings.engine_strict,
         with_bins: settings.bin_links,
     };

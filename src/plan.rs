@@ -12,6 +12,7 @@ use crate::manifest::{Manifest, parse_list};
 use crate::platform::{Engines, Platform};
 use crate::project::Project;
 use crate::registry::{Registries, Source};
+use crate::selection::Selection;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub struct Choice<'c> {
     pub host: &'c Platform,
     pub engines: &'c Engines,
     pub omit: Omit,
+    pub selection: &'c Selection,
     pub is_engine_strict: bool,
     pub with_bins: bool,
 }
@@ -36,6 +38,8 @@ pub struct Plan<'p> {
     pub bins: Vec<BinLink<'p>>,
     /// What is left out: for another platform, omitted, or below such a package.
     pub left_out: HashSet<NodeId>,
+    /// The part of the tree that was asked for; `None` for all of it.
+    pub selected: Option<HashSet<NodeId>>,
     /// Packages of bundles: they come with the tarball of another package.
     pub bundled: BTreeSet<NodeId>,
     /// Folders outside the root's `node_modules` that get one of their own.
@@ -87,6 +91,7 @@ impl<'p> Plan<'p> {
             links: Vec::new(),
             bins: Vec::new(),
             left_out,
+            selected: choice.selection.nodes(graph),
             bundled: BTreeSet::new(),
             tops: Vec::new(),
             warnings,
@@ -94,14 +99,37 @@ impl<'p> Plan<'p> {
         };
         plan.sort_packages(graph, registries)?;
         if choice.with_bins {
-            plan.bins = find_bins(graph, plan.installed(graph));
+            plan.bins = find_bins(graph, plan.placed(graph));
         }
         Ok(plan)
     }
 
     /// The nodes that are installed, in the lockfile's order.
     pub fn installed<'g>(&'g self, graph: &'g Graph<'p>) -> impl Iterator<Item = NodeId> + 'g {
-        graph.wanted().filter(|id| !self.left_out.contains(id))
+        let is_selected = |id: &NodeId| self.selected.as_ref().is_none_or(|set| set.contains(id));
+        graph.wanted().filter(|id| !self.left_out.contains(id)).filter(is_selected)
+    }
+
+    /// Those of them that are put somewhere: in the root's `node_modules` or in that of a folder
+    /// that lies in no other workspace.
+    pub fn placed<'g>(&'g self, graph: &'g Graph<'p>) -> impl Iterator<Item = NodeId> + 'g {
+        self.installed(graph).filter(|id| {
+            let top = graph.parents(*id).last();
+            top.is_some_and(|top| !is_out_of_reach(graph, top))
+        })
+    }
+
+    /// Those that the hidden lockfile lists: npm drops a folder that was not selected with all that
+    /// lies below it, be that selected or not.
+    pub fn listed<'g>(&'g self, graph: &'g Graph<'p>) -> impl Iterator<Item = NodeId> + 'g {
+        let is_selected = |id: &NodeId| self.selected.as_ref().is_none_or(|set| set.contains(id));
+        let above = |id: NodeId| {
+            std::iter::successors(graph.node(id).resolve_parent, |id| {
+                graph.node(*id).resolve_parent
+            })
+        };
+        self.installed(graph)
+            .filter(move |id| above(*id).all(|id| id == Graph::ROOT || is_selected(&id)))
     }
 
     /// Takes packages out again that turned out not to be had, with all that goes with them.
@@ -124,7 +152,7 @@ impl<'p> Plan<'p> {
 
     /// How many packages the tree has: everything in a `node_modules`.
     pub fn added(&self, graph: &Graph<'p>) -> usize {
-        self.installed(graph).filter(|id| graph.node(*id).parent.is_some()).count()
+        self.placed(graph).count()
     }
 
     /// The paths of packages and links below folders that are not ours to empty.
@@ -133,7 +161,7 @@ impl<'p> Plan<'p> {
         graph: &'g Graph<'p>,
         is_workspace: impl Fn(&str) -> bool + 'g,
     ) -> impl Iterator<Item = InstallPath<'p>> + 'g {
-        self.installed(graph)
+        self.placed(graph)
             .filter(move |id| {
                 let top = graph.parents(*id).last();
                 top.is_some_and(|top| {
@@ -147,11 +175,16 @@ impl<'p> Plan<'p> {
         let mut tops = HashSet::new();
         let mut refused = Vec::new();
         let mut by_tarball = HashMap::new();
+        let mut unreached = 0;
         let ids: Vec<_> = self.installed(graph).collect();
         for id in ids {
             let node = graph.node(id);
             let Some(parent) = node.parent else { continue };
             let top = graph.parents(id).last().unwrap_or(parent);
+            if is_out_of_reach(graph, top) {
+                unreached += 1;
+                continue;
+            }
             if tops.insert(top) && top != Graph::ROOT {
                 self.tops.push(graph.node(top).path);
             }
@@ -173,6 +206,7 @@ impl<'p> Plan<'p> {
                 Some(refusal) => refused.push(refusal),
             }
         }
+        self.warnings.extend(out_of_reach_warning(unreached));
         if refused.is_empty() {
             return Ok(());
         }
@@ -325,6 +359,25 @@ fn is_omitted(graph: &Graph<'_>, project: &Project<'_>, id: NodeId, omit: Omit) 
             || flags.is_dev && omit.dev
             || flags.is_optional && omit.optional
             || flags.is_dev_optional && omit.optional && omit.dev)
+}
+
+/// npm installs into the folders of links one level deep: those whose nearest package upwards is
+/// the root (@npmcli/arborist 9, lib/diff.js, `allChildren`). What the lockfile has in the
+/// `node_modules` of a workspace inside another one is not installed, though the hidden lockfile
+/// lists it.
+fn is_out_of_reach(graph: &Graph<'_>, top: NodeId) -> bool {
+    let above = graph.node(top).resolve_parent;
+    top != Graph::ROOT && above.is_some_and(|above| above != Graph::ROOT)
+}
+
+fn out_of_reach_warning(number: usize) -> Option<String> {
+    (number > 0).then(|| {
+        format!(
+            "{} in the node_modules of workspaces that lie in other workspaces: left out, as npm \
+             leaves them out",
+            count(number, "package")
+        )
+    })
 }
 
 /// Whether it comes with the tarball of a package above it. What the root itself bundles is

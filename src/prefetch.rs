@@ -27,6 +27,7 @@ use crate::plan::{Choice, Plan};
 use crate::platform::{Engines, Platform};
 use crate::project::{Package, Project};
 use crate::report::Reporter;
+use crate::selection::Selection;
 use crate::site::Site;
 use crate::workspaces::locked_workspaces;
 
@@ -111,6 +112,7 @@ fn make_plan<'p>(
         host: &platform,
         engines: &Engines::default(),
         omit: settings.omit,
+        selection: &Selection::Everything,
         is_engine_strict: false,
         with_bins: false,
     };

@@ -4,13 +4,15 @@ use clap::Args;
 
 use super::{
     CacheFolderArguments, DeadlineArguments, EngineArguments, PlacingArguments, ProjectArguments,
-    SettingArguments, SummaryArguments,
+    SettingArguments, SummaryArguments, WorkspaceArguments,
 };
 
 #[derive(Debug, Args)]
 pub struct CiArguments {
     #[command(flatten)]
     pub project: ProjectArguments,
+    #[command(flatten)]
+    pub workspaces: WorkspaceArguments,
     #[command(flatten)]
     pub cache: CacheFolderArguments,
     #[command(flatten)]

@@ -1,14 +1,21 @@
 //! Where things lie: the project, and the cache.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct ProjectArguments {
-    /// The project's folder
-    #[arg(short = 'C', long = "prefix", value_name = "DIR", default_value = ".")]
-    pub directory: PathBuf,
+    /// The project's folder [default: the nearest one upwards that is a project]
+    #[arg(short = 'C', long = "prefix", value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+impl ProjectArguments {
+    /// What was typed, or the current directory.
+    pub fn named(&self) -> &Path {
+        self.directory.as_deref().unwrap_or(Path::new("."))
+    }
 }
 
 #[derive(Debug, Args)]

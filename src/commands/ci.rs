@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{colors, resolve};
 use crate::backend::current_umask;
 use crate::cli::{CiArguments, OutputArguments};
-use crate::config::{self, Environment};
+use crate::config::{self, Environment, Overrides};
 use crate::install::{Request, ci};
 use crate::plan::count;
 use crate::report::installed_line;
@@ -19,20 +19,27 @@ pub fn run(
     let stdout = resolve::stdout_of_summary(&arguments.summary);
     let session = Session {
         command: "ci",
-        project: &arguments.project.directory,
+        project: arguments.project.named(),
         summary: &arguments.summary,
         deadlines: &arguments.deadlines,
         closing_line: installed_line,
     };
     let prepare = |journal| {
-        let directory = resolve::project_directory(&arguments.project)?;
-        let overrides = resolve::overrides(&arguments.settings);
-        let settings = config::load(&directory, &overrides, environment)?;
+        let project = resolve::project(&arguments.project, &arguments.workspaces)?;
+        let overrides = Overrides {
+            workspace: arguments.workspaces.workspace.clone(),
+            workspaces: arguments.workspaces.all(),
+            include_workspace_root: arguments.workspaces.include_workspace_root,
+            ..resolve::overrides(&arguments.settings)
+        };
+        let mut settings = config::load(&project.directory, &overrides, environment)?;
+        project.select_member(&mut settings);
         colors::set(output, settings.output.color, environment);
         let reporter = resolve::reporter(output, stdout, Some(settings.output), environment);
         let request = Request {
             cache: resolve::cache_directory(&arguments.cache, environment)?,
-            directory,
+            directory: project.directory,
+            seen_from: project.seen_from,
             settings,
             path: environment.get("PATH").unwrap_or_default().to_owned(),
             umask: current_umask(),

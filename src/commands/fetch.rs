@@ -18,7 +18,7 @@ pub fn run(
     let stdout = resolve::stdout_of_summary(&arguments.summary);
     let session = Session {
         command: "fetch",
-        project: &arguments.project.directory,
+        project: arguments.project.named(),
         summary: &arguments.summary,
         deadlines: &arguments.deadlines,
         closing_line: fetched_line,

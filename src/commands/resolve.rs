@@ -1,19 +1,65 @@
 //! From words of the command line to values of the library, for the groups that commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::backend::{FileEngine, LinkMode, NetworkDriver};
 use crate::cli::{
     CacheFolderArguments, DependencyKind, FileEngineArgument, LinkModeArgument, LogLevelArgument,
     NetworkDriverArgument, OutputArguments, PackageArguments, ProjectArguments, SettingArguments,
-    SummaryArguments, SupplyArguments,
+    SummaryArguments, SupplyArguments, WorkspaceArguments,
 };
-use crate::config::{Environment, LogLevel, OutputSettings, Overrides};
+use crate::config::{Environment, LogLevel, OutputSettings, Overrides, Settings};
 use crate::error::{Code, Error, Result};
+use crate::locate::locate;
 use crate::report::{Level, Reporter, Stdout};
+use crate::selection::{Viewpoint, lexical};
+
+/// The project that a command works on.
+pub struct ProjectPlace {
+    pub directory: PathBuf,
+    pub seen_from: Viewpoint,
+    /// The workspace that the command was started in.
+    member: Option<PathBuf>,
+}
+
+/// The folder that was named, else the project that the current directory lies in.
+pub fn project(
+    arguments: &ProjectArguments,
+    workspaces: &WorkspaceArguments,
+) -> Result<ProjectPlace> {
+    let current_directory = std::env::current_dir()
+        .map_err(|error| Error::io("find the current directory", ".", error))?;
+    let (root, member) = if let Some(directory) = &arguments.directory {
+        (lexical(&current_directory.join(directory)), None)
+    } else {
+        let location = locate(&current_directory, workspaces.all() != Some(false))?;
+        (location.root, location.member)
+    };
+    let named = arguments.directory.as_deref().unwrap_or(&root);
+    let directory = canonical(named)?;
+    Ok(ProjectPlace { directory, seen_from: Viewpoint { current_directory, root }, member })
+}
+
+impl ProjectPlace {
+    /// The workspace that the command was started in is the one that is meant, unless the settings
+    /// name others. Its own `.npmrc` does not count.
+    pub fn select_member(&self, settings: &mut Settings) {
+        let Some(member) = &self.member else { return };
+        let npmrc = member.join(".npmrc");
+        if npmrc.is_file() {
+            settings.warnings.push(format!("ignoring workspace config at {}", npmrc.display()));
+        }
+        if settings.members.filters.is_empty() {
+            settings.members.filters.push(member.to_string_lossy().into_owned());
+        }
+    }
+}
 
 pub fn project_directory(arguments: &ProjectArguments) -> Result<PathBuf> {
-    let directory = &arguments.directory;
+    canonical(arguments.named())
+}
+
+fn canonical(directory: &Path) -> Result<PathBuf> {
     directory
         .canonicalize()
         .map_err(|error| Error::io("find the project's folder", directory, error))

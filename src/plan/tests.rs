@@ -19,6 +19,7 @@ fn installed(manifest: &str, packages: &str, omit: Omit) -> Result<String> {
         host: &platform,
         engines: &engines,
         omit,
+        selection: &Selection::Everything,
         is_engine_strict: false,
         with_bins: true,
     };

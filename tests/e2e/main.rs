@@ -30,6 +30,7 @@ mod hostile_tarball;
 mod integrity;
 mod json;
 mod lockfile;
+mod members;
 mod npm_cache;
 mod observed;
 mod offline;

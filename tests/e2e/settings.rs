@@ -66,12 +66,9 @@ fn braces_in_workspace_patterns_are_expanded() {
 
 #[test]
 fn settings_that_ask_for_another_tree_are_refused_by_name() {
-    for (setting, key) in [
-        ("install-links=true", "install-links"),
-        ("install-strategy=linked", "install-strategy"),
-        ("workspaces=false", "workspaces"),
-        ("workspace[]=w", "workspace"),
-    ] {
+    for (setting, key) in
+        [("install-links=true", "install-links"), ("install-strategy=linked", "install-strategy")]
+    {
         let registry = Registry::start();
         let a = registry.serve(Package::new("a", "1.0.0"));
         let project = Project::new(&registry).npmrc(setting).with(&a);

@@ -29,12 +29,26 @@ impl Project {
         let theirs = self.npm_ci(arguments);
         let ours = self.ci(&[&["--ignore-scripts"], arguments].concat());
         ours.assert_success();
-        if let Some((theirs, tree)) = theirs {
-            theirs.assert_success();
-            let differences = self.whole_tree().differences(&tree, ["ringstall", "the judge"]);
-            assert!(differences.is_empty(), "{}\n", differences.join("\n"));
-        }
+        self.assert_same_outcome(theirs);
         ours
+    }
+
+    /// The same, both from a folder of the project, which they have to find by themselves.
+    #[track_caller]
+    pub fn assert_same_as_npm_from(&self, folder: &str, arguments: &[&str]) -> Outcome {
+        let theirs = self.npm_ci_from(folder, arguments);
+        let ours = self.ci_from(folder, &[&["--ignore-scripts"], arguments].concat());
+        ours.assert_success();
+        self.assert_same_outcome(theirs);
+        ours
+    }
+
+    #[track_caller]
+    fn assert_same_outcome(&self, theirs: Option<(Outcome, Tree)>) {
+        let Some((theirs, tree)) = theirs else { return };
+        theirs.assert_success();
+        let differences = self.whole_tree().differences(&tree, ["ringstall", "the judge"]);
+        assert!(differences.is_empty(), "{}\n", differences.join("\n"));
     }
 
     /// npm refuses the project as well.
@@ -62,19 +76,24 @@ impl Project {
 
     /// What the judge says, and the tree it leaves in a copy of the project as it is now.
     pub fn npm_ci(&self, arguments: &[&str]) -> Option<(Outcome, Tree)> {
+        self.npm_ci_from("", arguments)
+    }
+
+    /// The same from a folder of the project.
+    pub fn npm_ci_from(&self, folder: &str, arguments: &[&str]) -> Option<(Outcome, Tree)> {
         let judge = find_judge()?;
         let copy = self.temp().join("npm");
         let copied = Command::new("cp").arg("-a").arg(self.temp().join("ours")).arg(&copy).status();
         assert!(copied.unwrap().success());
-        let outcome = self.judge_ci(&judge, &copy.join("project"), arguments);
+        let outcome = self.judge_ci(&judge, &copy.join("project").join(folder), arguments);
         let tree = Tree::read(&copy);
         fs::remove_dir_all(&copy).unwrap();
         Some((outcome, tree))
     }
 
-    fn judge_ci(&self, judge: &Path, project: &Path, arguments: &[&str]) -> Outcome {
+    fn judge_ci(&self, judge: &Path, folder: &Path, arguments: &[&str]) -> Outcome {
         let mut command = self.command_on(None, judge, "022");
-        command.current_dir(project).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        command.current_dir(folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
         command.arg("--cache").arg(self.temp().join("npm-cache"));
         command.args(self.registry_arguments()).args(arguments);
         self.run(command)

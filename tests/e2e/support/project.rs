@@ -268,6 +268,14 @@ impl Project {
         command
     }
 
+    /// `ringstall ci` from a folder of the project, which it has to find by itself.
+    pub fn ci_from(&self, folder: &str, arguments: &[&str]) -> Outcome {
+        let mut command = self.command(Path::new(RINGSTALL), "022");
+        command.current_dir(self.path().join(folder)).arg("ci").arg("--cache").arg(self.cache());
+        command.args(self.registry_arguments()).args(arguments);
+        self.run(command)
+    }
+
     /// Starts `ringstall ci` and does not wait for it.
     pub fn start_ci(&self, arguments: &[&str]) -> Child {
         let mut command = self.ci_command(arguments);
