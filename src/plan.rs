@@ -79,7 +79,11 @@ impl<'p> Plan<'p> {
     ) -> Result<Self> {
         let mut warnings = Vec::new();
         let mut left_out = incompatible(graph, project, choice, &mut warnings)?;
-        left_out.extend(graph.wanted().filter(|id| is_omitted(graph, project, *id, choice.omit)));
+        // npm leaves out where it installs, so what it cannot reach is not omitted either.
+        let is_in_reach =
+            |id: &NodeId| graph.parents(*id).last().is_none_or(|top| !is_out_of_reach(graph, top));
+        let is_omitted = |id: &NodeId| is_omitted(graph, project, *id, choice.omit);
+        left_out.extend(graph.wanted().filter(is_in_reach).filter(is_omitted));
         let nested: Vec<_> = graph
             .wanted()
             .filter(|id| graph.parents(*id).any(|parent| left_out.contains(&parent)))
@@ -347,12 +351,14 @@ fn bad_platform(package: &str, manifest: &Manifest<'_>, host: &Platform) -> Erro
         .with_hint("it is not an optional dependency, so npm cannot install it here either")
 }
 
-/// npm's rule (node.js, `shouldOmit`): only what the root or a workspace brought in is left out.
+/// npm's rule (node.js, `shouldOmit`): only what the root or a workspace brought in is left out;
+/// and a workspace without a name is none to it (`isWorkspace`).
 fn is_omitted(graph: &Graph<'_>, project: &Project<'_>, id: NodeId, omit: Omit) -> bool {
     let top = graph.parents(id).last().unwrap_or(id);
-    let path = graph.node(top).path.as_str();
-    let is_ours =
-        top == Graph::ROOT || project.workspaces.iter().any(|workspace| workspace.path == path);
+    let (path, name) = (graph.node(top).path.as_str(), graph.node(top).manifest.name.get());
+    let mut workspaces = project.workspaces.iter();
+    let is_ours = top == Graph::ROOT
+        || workspaces.any(|one| one.path == path && Some(one.name.as_str()) == name);
     let flags = graph.node(id).flags;
     is_ours
         && (flags.is_peer && omit.peer

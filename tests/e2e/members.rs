@@ -254,6 +254,31 @@ fn a_workspace_without_a_name_goes_by_its_folder() {
     assert_installed(&project, "libs/unnamed node_modules/a node_modules/unnamed");
 }
 
+#[test]
+fn what_a_workspace_without_a_name_has_to_itself_is_never_omitted() {
+    let registry = Registry::start();
+    let old = registry.serve(Package::new("x", "1.0.0"));
+    let new = registry.serve(Package::new("x", "2.0.0"));
+    let workspace =
+        |name: &str| Package::new(name, "1.0.0").dependency_of("devDependencies", "x", "1.0.0");
+    let manifest = json!({"version": "1.0.0", "devDependencies": {"x": "1.0.0"}});
+    let project = Project::new(&registry)
+        .with(&new)
+        .workspace("named", &workspace("named"))
+        .workspace("unnamed", &workspace("unnamed"))
+        .at("named/node_modules/x", &old)
+        .entry("named/node_modules/x", json!({"dev": true}))
+        .at("unnamed/node_modules/x", &old)
+        .entry("unnamed/node_modules/x", json!({"dev": true}))
+        .file("unnamed/package.json", &manifest.to_string());
+    project.assert_same_as_npm(&["--omit", "dev"]);
+    assert_installed(
+        &project,
+        "named node_modules/named node_modules/unnamed node_modules/x unnamed \
+         unnamed/node_modules/x",
+    );
+}
+
 /// A workspace in the folder of another one, with a package in its own `node_modules`.
 fn nested() -> Project {
     let registry = Registry::start();
