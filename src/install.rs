@@ -18,6 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::fill::Supply;
 use crate::finish::{make_bins, make_links, write_hidden_lock};
 use crate::graph::Graph;
+use crate::guard::Guard;
 use crate::hidden_lock::{BundleTexts, hidden_lock};
 use crate::installed::{InstalledPackage, count_funded, installed_packages};
 use crate::journal::Journal;
@@ -86,6 +87,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     // The scheduler's help is welcome and not needed.
     let _ = schedule_in_batches();
     let directory = &request.directory;
+    let _guard = Guard::enter(directory, reporter)?;
 
     let text = ProjectText::read(directory)?;
     let lockfile = text.lockfile()?;

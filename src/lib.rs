@@ -21,6 +21,7 @@ pub mod fetch;
 pub mod fill;
 pub mod finish;
 pub mod graph;
+pub mod guard;
 pub mod hidden_lock;
 pub mod http;
 pub mod install;
