@@ -146,6 +146,22 @@ impl Cache {
         }
     }
 
+    /// Takes out a package whose files were changed through a name that they have in a project.
+    /// Another run that is placing it at this moment fails, and would place what is wrong.
+    pub fn take_out(&self, bases: &Bases, key: &CacheKey) -> Result<()> {
+        let cache = bases.fd(Base::Cache);
+        let path = package_path(key);
+        let aside = Staging { name: format!("tmp/{}", random_name()?) };
+        match rustix::fs::renameat(cache, &path, cache, &aside.name) {
+            Ok(()) => self.discard(&aside),
+            Err(Errno::NOENT) => {}
+            Err(errno) => {
+                return Err(Error::io("take out", self.directory.join(path), errno.into()));
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a folder that will not be published. What cannot be removed now is removed when the
     /// cache is opened a day later, so that a failure here is not reported.
     pub fn discard(&self, staging: &Staging) {

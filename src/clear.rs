@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::backend::{At, Base, Class, Operation};
 use crate::error::{Error, Result};
 use crate::install_path::InstallPath;
+use crate::reuse::Kept;
 use crate::site::Site;
 use crate::workspaces::Workspace;
 
@@ -28,13 +29,15 @@ pub struct Aside(Vec<PathBuf>);
 const ASIDE_PREFIX: &str = ".ringstall-old-";
 
 impl Aside {
-    /// Empties `node_modules` of the root and of every workspace, as `npm ci` does; none of them
-    /// where one is not a folder. What a failure leaves moved is still held here.
+    /// Empties `node_modules` of the root and of every workspace, as `npm ci` does, but for what is
+    /// kept; none of them where one is not a folder. What a failure leaves moved is still held
+    /// here.
     pub fn take(
         &mut self,
         site: &Site<'_>,
         project: &Path,
         workspaces: &[Workspace],
+        kept: &Kept,
     ) -> Result<()> {
         let mut folders = Vec::new();
         for top in std::iter::once("").chain(workspaces.iter().map(|one| one.path.as_str())) {
@@ -45,26 +48,30 @@ impl Aside {
         }
         let mut moves = Vec::new();
         for folder in folders {
-            self.move_aside(project, &folder, &mut moves)?;
+            self.move_aside(project, &folder, kept, &mut moves)?;
         }
         site.carry_out(moves.into_iter())
     }
 
-    /// The moves of everything in a folder into a new folder in it, if there is anything.
+    /// The moves of everything in a folder that is not kept into a new folder in it, if there is
+    /// anything.
     fn move_aside(
         &mut self,
         project: &Path,
         folder: &Path,
+        kept: &Kept,
         moves: &mut Vec<Operation>,
     ) -> Result<()> {
-        let names = names(&project.join(folder))?;
-        if names.is_empty() {
+        let unwanted = unwanted(project, folder, kept)?;
+        if unwanted.is_empty() {
             return Ok(());
         }
         let aside = folder.join(make_aside(&project.join(folder))?);
         self.0.push(aside.clone());
-        moves.extend(names.iter().filter_map(|name| {
-            Some(Operation::MoveAside { from: at(&folder.join(name))?, to: at(&aside.join(name))? })
+        moves.extend(unwanted.iter().enumerate().filter_map(|(number, path)| {
+            // By number, for a name may be there twice: in the folder and in a scope.
+            let to = at(&aside.join(number.to_string()))?;
+            Some(Operation::MoveAside { from: at(path)?, to })
         }));
         Ok(())
     }
@@ -79,6 +86,26 @@ impl Aside {
         site.share_out(Class::Remove, &contents)?;
         site.carry_out(self.0.iter().filter_map(|folder| removal(folder)))
     }
+}
+
+/// What is in a `node_modules` and not kept: of a scope of which something is kept, the rest.
+fn unwanted(project: &Path, folder: &Path, kept: &Kept) -> Result<Vec<PathBuf>> {
+    let mut unwanted = Vec::new();
+    for name in names(&project.join(folder))? {
+        let path = folder.join(name);
+        let text = path.to_str().unwrap_or_default();
+        if kept.covers(text) {
+            continue;
+        }
+        let metadata = fs::symlink_metadata(project.join(&path));
+        if kept.has_below(text) && metadata.is_ok_and(|metadata| metadata.is_dir()) {
+            let inner = names(&project.join(&path))?.into_iter().map(|name| path.join(name));
+            unwanted.extend(inner.filter(|path| !kept.covers(path.to_str().unwrap_or_default())));
+        } else {
+            unwanted.push(path);
+        }
+    }
+    Ok(unwanted)
 }
 
 /// The name of a new hidden folder in `directory`.
@@ -179,7 +206,7 @@ mod tests {
             symlink(project, project.join("node_modules/a/up")).unwrap();
             fs::write(project.join("o/node_modules/kept"), "").unwrap();
             let mut aside = Aside::default();
-            aside.take(site, project, &[workspace]).unwrap();
+            aside.take(site, project, &[workspace], &Kept::default()).unwrap();
             let moved: Vec<_> = names(&project.join("node_modules")).unwrap();
             assert_eq!(moved.len(), 1);
             aside.remove(site, project).unwrap();
@@ -209,7 +236,7 @@ mod tests {
             fs::write(elsewhere.path().join("kept"), "").unwrap();
             let path = project.join("node_modules");
             symlink(elsewhere.path(), &path).unwrap();
-            let error = Aside::default().take(site, project, &[]).unwrap_err();
+            let error = Aside::default().take(site, project, &[], &Kept::default()).unwrap_err();
             let path = path.display();
             let expected = format!("EIO: failed to install into `{path}`: it is a symbolic link");
             assert_eq!(format!("{error:?}"), expected);
@@ -224,7 +251,7 @@ mod tests {
             fs::create_dir_all(project.join("node_modules/a")).unwrap();
             fs::create_dir(project.join("w")).unwrap();
             symlink("/", project.join("w/node_modules")).unwrap();
-            Aside::default().take(site, project, &[workspace]).unwrap_err();
+            Aside::default().take(site, project, &[workspace], &Kept::default()).unwrap_err();
             assert!(project.join("node_modules/a").is_dir());
         });
     }

@@ -28,7 +28,7 @@ mod supply;
 mod workspaces;
 
 pub use cache::{CacheAction, CacheArguments};
-pub use ci::CiArguments;
+pub use ci::{CiArguments, ReuseArgument};
 pub use completions::{CompletionsArguments, write_completions};
 pub use deadlines::DeadlineArguments;
 pub use doctor::DoctorArguments;

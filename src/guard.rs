@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::journal::{Awaited, Board};
 use crate::report::Reporter;
 
 /// Held for as long as an install is at work.
@@ -21,14 +22,15 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Waits for another install in the same project, and says so.
-    pub fn enter(project: &Path, reporter: Reporter) -> Result<Self> {
+    /// Waits for another install in the same project, says so, and puts that on the board.
+    pub fn enter(project: &Path, reporter: Reporter, board: &Board) -> Result<Self> {
         let failed = |doing| move |error| Error::io(doing, project, error);
         let directory = File::open(project).map_err(failed("open"))?;
         // Any other answer is that it is taken, or that the filesystem has no locks.
         let tried = flock(&directory, FlockOperation::NonBlockingLockExclusive);
         if tried == Err(Errno::WOULDBLOCK) {
             reporter.warn("another install is at work in this project: waiting for its end");
+            let _wait = board.begin(Awaited::Lock(project.to_owned()));
             while let Err(errno) = flock(&directory, FlockOperation::LockExclusive) {
                 if errno != Errno::INTR {
                     return Err(failed("lock")(errno.into()));

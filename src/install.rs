@@ -17,7 +17,7 @@ use crate::delivery::{Delivered, Parcel};
 use crate::error::{Code, Error, Result};
 use crate::fill::Supply;
 use crate::finish::{make_bins, make_links, write_hidden_lock};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::guard::Guard;
 use crate::hidden_lock::{BundleTexts, hidden_lock};
 use crate::installed::{InstalledPackage, count_funded, installed_packages};
@@ -29,8 +29,14 @@ use crate::plan::{Choice, Plan, count};
 use crate::platform::{Engines, Platform};
 use crate::project::{Project, ProjectText, TargetTexts};
 use crate::report::Reporter;
+use crate::reuse::tree::Depth;
+use crate::reuse::{Kept, Machine, Outcome, Reuse};
 use crate::selection::{Selection, Viewpoint};
 use crate::site::Site;
+
+mod reusing;
+
+use reusing::{Question, unchanged};
 
 /// What is to be installed, and how.
 #[derive(Debug)]
@@ -45,6 +51,8 @@ pub struct Request {
     pub umask: u32,
     pub link_mode: LinkMode,
     pub jobs: usize,
+    /// How closely what an earlier run has installed is looked at; `None` where nothing is kept.
+    pub reuse: Option<Depth>,
     pub file_engine: FileEngine,
     pub network_driver: NetworkDriver,
     pub journal: Journal,
@@ -53,9 +61,11 @@ pub struct Request {
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// What is in the tree, packages of bundles and links among it.
+    /// What was put into the tree, packages of bundles and links among it.
     pub packages: Vec<InstalledPackage>,
-    /// How many of them ask for funding.
+    /// How many packages and links were there already.
+    pub kept: usize,
+    /// How many of all of them ask for funding.
     pub funding: usize,
     pub downloaded: usize,
     pub from_npm_cache: usize,
@@ -87,9 +97,17 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     // The scheduler's help is welcome and not needed.
     let _ = schedule_in_batches();
     let directory = &request.directory;
-    let _guard = Guard::enter(directory, reporter)?;
+    let _guard = Guard::enter(directory, reporter, journal.board())?;
 
     let text = ProjectText::read(directory)?;
+    if request.reuse.is_some() {
+        phases.enter("look");
+        if let Some(summary) = unchanged(request, &text)? {
+            let (wall, phases) = phases.end();
+            return Ok(Summary { wall, phases, usage: usage(), ..summary });
+        }
+        phases.enter("parse");
+    }
     let lockfile = text.lockfile()?;
     let targets = TargetTexts::read(directory, &lockfile)?;
     let project = Project::new(&text, lockfile, &targets)?;
@@ -100,7 +118,8 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let graph = check(&project, !request.settings.legacy_peer_deps)?;
     phases.enter("plan");
     let cache = Cache::open(&request.cache, request.umask, journal.board())?;
-    let plan = make_plan(request, &graph, &project, &cache, &selection)?;
+    let machine = machine(request, &cache);
+    let plan = make_plan(request, &graph, &project, &machine, &selection)?;
     check_tops(directory, &plan.tops)?;
 
     phases.enter("look up");
@@ -109,9 +128,20 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     network::check(request.network_driver)?;
     let engines = FileEngines::new(request.file_engine, &bases)?;
     let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
-    let summary = Summary { warnings: request.settings.warnings.clone(), ..Summary::default() };
-    let mut installation =
-        Installation { request, reporter, project: &project, graph: &graph, plan, site, summary };
+    let reuse = Reuse::open(directory, &cache, request.reuse)?;
+    let question = Question { request, text: &text, machine: &machine, selection: &selection };
+    let mut installation = Installation {
+        request,
+        reporter,
+        project: &project,
+        graph: &graph,
+        plan,
+        site,
+        reuse: &reuse,
+        outcome: question.record(&project, &targets),
+        has_failed: false,
+        summary: Summary { warnings: request.settings.warnings.clone(), ..Summary::default() },
+    };
     let mut aside = Aside::default();
     let installed = installation.install(&mut aside, &mut phases);
     phases.enter("remove old");
@@ -121,10 +151,15 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     for why in &installation.summary.refusals {
         reporter.detail(&format!("io_uring is not used: {why}"));
     }
-    installed.and(removed)?;
+    let kept = installed?;
+    removed?;
     phases.enter("hidden lock");
     installation.write_hidden_lock()?;
-    Ok(installation.summarize(phases))
+    if reuse.is_wanted() {
+        phases.enter("record");
+        installation.write_record(&kept);
+    }
+    Ok(installation.summarize(&kept, phases))
 }
 
 /// Everything that an installation knows, from the plan on.
@@ -135,29 +170,38 @@ struct Installation<'i, 'p> {
     graph: &'i Graph<'p>,
     plan: Plan<'p>,
     site: Site<'i>,
+    reuse: &'i Reuse<'i>,
+    outcome: Outcome,
+    /// An optional package could not be had.
+    has_failed: bool,
     summary: Summary,
 }
 
 impl<'p> Installation<'_, 'p> {
     /// From an old tree, or none, to the new one, but for the hidden lockfile.
-    fn install(&mut self, aside: &mut Aside, phases: &mut Phases<'_>) -> Result<()> {
+    fn install(&mut self, aside: &mut Aside, phases: &mut Phases<'_>) -> Result<Kept> {
         let Self { request, graph, project, .. } = *self;
         let directory = &request.directory;
         let placements = Placements::new(directory, request.link_mode);
         let mut parcels = pack(graph, &self.plan, placements)?;
+        let kept = self.keep(&mut parcels);
         self.supply().look_up(&self.site, &mut parcels)?;
+        self.distrust(&mut parcels, &kept)?;
         let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
-        let below_other_tops: Vec<_> = self.plan.below_other_tops(graph, is_workspace).collect();
-        let site = self.site;
+        let below_other_tops = self.plan.below_other_tops(graph, is_workspace);
+        let below_other_tops: Vec<_> =
+            below_other_tops.filter(|path| !kept.covers(path.as_str())).collect();
+        let (site, reuse) = (self.site, self.reuse);
         phases.enter("install");
         self.deliver(&mut parcels, || {
-            aside.take(&site, directory, &project.workspaces)?;
+            reuse.forget();
+            aside.take(&site, directory, &project.workspaces, &kept)?;
             remove_packages(&site, below_other_tops.into_iter())
         })?;
         phases.enter("link");
         make_links(&site, &self.plan.links)?;
         self.summary.bins = make_bins(&site, directory, graph, &self.plan.bins)?;
-        Ok(())
+        Ok(kept)
     }
 
     fn supply(&self) -> Supply<'_> {
@@ -191,6 +235,7 @@ impl<'p> Installation<'_, 'p> {
         summary.network = traffic.network;
         summary.refusals.extend(traffic.refusal);
         summary.warnings.extend(warnings);
+        self.has_failed = !failed.is_empty();
         let mut nodes = Vec::new();
         for (index, error) in failed {
             summary.warnings.push(format!("left out an optional package: {error:?}"));
@@ -216,14 +261,20 @@ impl<'p> Installation<'_, 'p> {
         write_hidden_lock(directory, &text)
     }
 
-    fn summarize(self, phases: Phases<'_>) -> Summary {
+    fn funding(&self) -> usize {
+        let nodes = self.plan.installed(self.graph);
+        if self.request.settings.fund { count_funded(self.graph, nodes) } else { 0 }
+    }
+
+    fn summarize(self, kept: &Kept, phases: Phases<'_>) -> Summary {
+        let funding = self.funding();
         let mut summary = self.summary;
         summary.links = self.plan.links.len();
-        let nodes = || self.plan.installed(self.graph);
-        summary.packages = installed_packages(self.graph, nodes(), &self.request.directory);
-        if self.request.settings.fund {
-            summary.funding = count_funded(self.graph, nodes());
-        }
+        let is_kept = |id: &NodeId| kept.covers(self.graph.node(*id).path.as_str());
+        summary.kept = self.plan.placed(self.graph).filter(is_kept).count();
+        let added = self.plan.placed(self.graph).filter(|id| !is_kept(id));
+        summary.packages = installed_packages(self.graph, added, &self.request.directory);
+        summary.funding = funding;
         summary.with_scripts = self.plan.with_scripts;
         summary.warnings.extend(self.plan.warnings);
         (summary.wall, summary.phases) = phases.end();
@@ -234,20 +285,26 @@ impl<'p> Installation<'_, 'p> {
     }
 }
 
+/// The machine that this is, and the one that the settings name.
+fn machine(request: &Request, cache: &Cache) -> Machine {
+    let settings = &request.settings;
+    let host = Platform::current();
+    let platform = host.or(&settings.os, &settings.cpu, &settings.libc);
+    Machine { platform, host, engines: Engines::detect(&request.path, cache.directory()) }
+}
+
 fn make_plan<'p>(
     request: &Request,
     graph: &Graph<'p>,
     project: &Project<'p>,
-    cache: &Cache,
+    machine: &Machine,
     selection: &Selection,
 ) -> Result<Plan<'p>> {
     let settings = &request.settings;
-    let host = Platform::current();
-    let platform = host.or(&settings.os, &settings.cpu, &settings.libc);
     let choice = Choice {
-        platform: &platform,
-        host: &host,
-        engines: &Engines::detect(&request.path, cache.directory()),
+        platform: &machine.platform,
+        host: &machine.host,
+        engines: &machine.engines,
         omit: settings.omit,
         selection,
         is_engine_strict: settings.engine_strict,

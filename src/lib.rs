@@ -46,6 +46,7 @@ pub mod progress;
 pub mod project;
 pub mod registry;
 pub mod report;
+pub mod reuse;
 pub mod selection;
 pub mod site;
 pub mod specifier;

@@ -117,6 +117,24 @@ impl<'a> Manifest<'a> {
                 .any(|script| script.get().is_some())
     }
 
+    /// Whether one of the scripts is there that npm runs for a project itself.
+    pub fn has_own_scripts(&self) -> bool {
+        const EVENTS: [&str; 10] = [
+            "preinstall",
+            "install",
+            "postinstall",
+            "prepublish",
+            "preprepare",
+            "prepare",
+            "postprepare",
+            "predependencies",
+            "dependencies",
+            "postdependencies",
+        ];
+        let scripts: serde_json::Map<String, serde_json::Value> = parse_object(self.scripts);
+        EVENTS.iter().any(|event| scripts.contains_key(*event))
+    }
+
     /// `engines.node` and `engines.npm`; an old list form (`["node >= 0.8"]`) says nothing, as in
     /// npm (npm-install-checks 7, lib/index.js).
     pub fn engines(&self) -> Engines<'a> {

@@ -21,7 +21,7 @@ pub struct ProjectText {
 
 /// The package.json texts of the folders that links lead to, by the path of the folder.
 #[derive(Debug)]
-pub struct TargetTexts(Vec<(String, String)>);
+pub struct TargetTexts(Vec<(String, Option<String>)>);
 
 #[derive(Debug)]
 pub struct Project<'a> {
@@ -59,6 +59,16 @@ impl ProjectText {
         Lockfile::parse(&self.lockfile)
     }
 
+    /// The root's package.json.
+    pub fn manifest(&self) -> Result<Manifest<'_>> {
+        Manifest::parse(&self.manifest, "package.json")
+    }
+
+    /// The lockfile's name, its text, and that of package.json.
+    pub fn texts(&self) -> [&str; 3] {
+        [self.lockfile.file_name, &self.lockfile.text, &self.manifest]
+    }
+
     /// A project without a folder.
     #[cfg(test)]
     pub fn in_memory(lockfile: String, manifest: String) -> Self {
@@ -71,20 +81,26 @@ impl TargetTexts {
     /// Reads the package.json of each folder that a link of the lockfile leads to, where it has
     /// one.
     pub fn read(directory: &Path, lockfile: &Lockfile<'_>) -> Result<Self> {
+        let links = lockfile.packages.iter().filter(|(_, entry)| entry.link.0);
+        let targets = links.filter_map(|(_, entry)| entry.resolved.get());
+        Self::read_all(directory, targets.filter(|target| InstallPath::parse(target).is_ok()))
+    }
+
+    /// Reads those of the named folders.
+    pub fn read_all<'t>(directory: &Path, targets: impl Iterator<Item = &'t str>) -> Result<Self> {
         let mut texts = Vec::new();
-        for (_, entry) in lockfile.packages.iter().filter(|(_, entry)| entry.link.0) {
-            let Some(target) = entry.resolved.get() else { continue };
-            if InstallPath::parse(target).is_err() {
-                continue;
-            }
+        for target in targets {
             let path = directory.join(target).join("package.json");
-            if let Some(text) = read_text(&path, MANIFEST_BYTES_MAX)? {
-                texts.push((target.to_owned(), text));
-            }
+            texts.push((target.to_owned(), read_text(&path, MANIFEST_BYTES_MAX)?));
         }
         texts.sort_unstable();
         texts.dedup_by(|second, first| second.0 == first.0);
         Ok(Self(texts))
+    }
+
+    /// Every folder with its text, which may be missing.
+    pub fn all(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().map(|(target, text)| (target.as_str(), text.as_deref()))
     }
 
     #[cfg(test)]
@@ -95,18 +111,25 @@ impl TargetTexts {
     fn manifest(&self, path: InstallPath<'_>) -> Result<Option<Manifest<'_>>> {
         let found = self.0.binary_search_by(|(target, _)| target.as_str().cmp(path.as_str()));
         let Ok(index) = found else { return Ok(None) };
-        let (target, text) = &self.0[index];
+        let (target, Some(text)) = &self.0[index] else { return Ok(None) };
         Manifest::parse(text, &format!("{target}/package.json")).map(Some)
     }
 }
 
 impl<'a> Project<'a> {
+    /// Whether the package.json of the root, or of a folder that a link leads to, has a script that
+    /// npm runs at installation. Those run with every install, whatever is there already.
+    pub fn has_own_scripts(&self) -> bool {
+        let on_disk = self.packages.iter().filter_map(|package| package.on_disk.as_ref());
+        on_disk.into_iter().any(Manifest::has_own_scripts)
+    }
+
     pub fn new(
         text: &'a ProjectText,
         lockfile: Lockfile<'a>,
         targets: &'a TargetTexts,
     ) -> Result<Self> {
-        let root = Manifest::parse(&text.manifest, "package.json")?;
+        let root = text.manifest()?;
         let workspaces = find_workspaces(&text.directory, &root)?;
         let overrides = Overrides::of(&root);
         let mut root = Some(root);

@@ -183,7 +183,9 @@ fn printable(text: &str) -> String {
 pub fn installed_line(summary: &Summary) -> String {
     let packages = count(summary.packages.len(), "package");
     let files = count(usize::try_from(summary.placed.files).unwrap_or(usize::MAX), "file");
-    format!("added {packages} in {} ({}; {files} placed)", seconds(summary.wall), origins(summary))
+    let kept = if summary.kept > 0 { format!(", kept {}", summary.kept) } else { String::new() };
+    let (time, origins) = (seconds(summary.wall), origins(summary));
+    format!("added {packages}{kept} in {time} ({origins}; {files} placed)")
 }
 
 /// The closing line of a filling of the cache.

@@ -1,6 +1,6 @@
 //! The options of `ringstall ci`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     CacheFolderArguments, DeadlineArguments, EngineArguments, PlacingArguments, ProjectArguments,
@@ -19,10 +19,23 @@ pub struct CiArguments {
     pub settings: SettingArguments,
     #[command(flatten)]
     pub placing: PlacingArguments,
+    /// Keep what an earlier run with --reuse has installed and nobody has changed since
+    #[arg(long, value_enum, value_name = "DEPTH", help_heading = "Placing")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "files")]
+    pub reuse: Option<ReuseArgument>,
     #[command(flatten)]
     pub engines: EngineArguments,
     #[command(flatten)]
     pub deadlines: DeadlineArguments,
     #[command(flatten)]
     pub summary: SummaryArguments,
+}
+
+/// How closely what is there is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReuseArgument {
+    /// At every file and folder: finds all that was added, removed or changed
+    Files,
+    /// At folders alone, which is faster: does not find what was changed in a file in place
+    Folders,
 }

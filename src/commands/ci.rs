@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use super::session::Session;
 use super::{colors, resolve};
 use crate::backend::current_umask;
-use crate::cli::{CiArguments, OutputArguments};
+use crate::cli::{CiArguments, OutputArguments, ReuseArgument};
 use crate::config::{self, Environment, Overrides};
 use crate::install::{Request, ci};
 use crate::plan::count;
 use crate::report::installed_line;
+use crate::reuse::tree::Depth;
 
 pub fn run(
     arguments: &CiArguments,
@@ -45,6 +46,7 @@ pub fn run(
             umask: current_umask(),
             link_mode: resolve::link_mode(arguments.placing.link_mode),
             jobs: resolve::jobs(arguments.placing.jobs),
+            reuse: arguments.reuse.map(depth),
             file_engine: resolve::file_engine(arguments.engines.io),
             network_driver: resolve::network_driver(arguments.engines.net),
             journal,
@@ -62,4 +64,11 @@ pub fn run(
         }
         Ok(summary)
     })
+}
+
+fn depth(argument: ReuseArgument) -> Depth {
+    match argument {
+        ReuseArgument::Files => Depth::Files,
+        ReuseArgument::Folders => Depth::Folders,
+    }
 }

@@ -82,6 +82,7 @@ pub fn value(summary: &Summary) -> Value {
         "schemaVersion": 1,
         "add": packages,
         "added": summary.packages.len(),
+        "kept": summary.kept,
         // npm empties the tree before it compares, and asks nobody for advisories here.
         "audited": 0,
         "change": [],

@@ -43,6 +43,7 @@ mod read_only_cache;
 #[cfg(feature = "io-uring")]
 mod refusals;
 pub(crate) mod retry;
+mod reuse;
 mod scripts;
 mod settings;
 mod sources;

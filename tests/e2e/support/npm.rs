@@ -43,8 +43,9 @@ impl Project {
         ours
     }
 
+    /// What was installed is what the judge has left in its copy.
     #[track_caller]
-    fn assert_same_outcome(&self, theirs: Option<(Outcome, Tree)>) {
+    pub fn assert_same_outcome(&self, theirs: Option<(Outcome, Tree)>) {
         let Some((theirs, tree)) = theirs else { return };
         theirs.assert_success();
         let differences = self.whole_tree().differences(&tree, ["ringstall", "the judge"]);
