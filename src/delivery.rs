@@ -153,6 +153,7 @@ pub fn deliver(
 
 impl Parcel<'_> {
     /// The same tarball, for the cache alone.
+    #[must_use]
     pub fn without_targets(&self) -> Self {
         Self {
             label: self.label.clone(),
