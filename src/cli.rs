@@ -38,7 +38,7 @@ pub use folders::{CacheFolderArguments, ProjectArguments};
 pub use manual::{ManualArguments, write_manual};
 pub use output::{ColorArgument, LogLevelArgument, OutputArguments, SummaryArguments};
 pub use placing::{LinkModeArgument, PlacingArguments};
-pub use settings::{DependencyKind, PackageArguments, ScriptArguments, SettingArguments};
+pub use settings::{SettingArguments, spelled};
 pub use supply::SupplyArguments;
 pub use workspaces::WorkspaceArguments;
 use workspaces::without_shorthands;
@@ -83,8 +83,8 @@ pub enum Command {
 
 /// Parses the arguments of this process. Does not return where they are wrong, or ask for help.
 pub fn parse() -> Cli {
-    let arguments = without_shorthands(std::env::args_os());
-    let parsed = Cli::try_parse_from(arguments).and_then(|cli| cli.check().map(|()| cli));
+    let words = spelled(without_shorthands(std::env::args_os()));
+    let parsed = Cli::try_parse_from(words).and_then(|cli| cli.check().map(|()| cli));
     parsed.unwrap_or_else(|error| refuse(&error))
 }
 

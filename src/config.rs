@@ -1,51 +1,30 @@
 //! Settings: what the command line, the environment and the `.npmrc` files say together.
 //!
 //! Keys that would change the tree in a way that is not supported are refused by name; all others
-//! that are not used are ignored, as npm ignores them.
+//! that are not used are ignored, as npm ignores them. [`keys`] has the whole list.
 
 use std::path::{Path, PathBuf};
 
 mod environment;
 mod ini;
+pub mod keys;
 mod layers;
 mod network;
 mod output;
+mod overrides;
 #[cfg(test)]
 mod tests;
+mod unfit;
 
 pub use environment::Environment;
 pub use network::{NetworkSettings, Proxies};
 pub use output::{Color, LogLevel, OutputSettings};
+pub use overrides::Overrides;
 
 use crate::error::{Code, Error, Result};
 use crate::registry::{Credentials, Registries, ReplaceHost, parse_registry};
-use ini::{Entries, Entry};
+use keys::{Kind, Role};
 use layers::{Found, Layers};
-
-/// What the command line may set. An empty list and `None` set nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    pub registry: Option<String>,
-    pub userconfig: Option<String>,
-    pub omit: Vec<String>,
-    pub include: Vec<String>,
-    pub ignore_scripts: Option<bool>,
-    pub bin_links: Option<bool>,
-    pub legacy_peer_deps: Option<bool>,
-    pub engine_strict: Option<bool>,
-    pub offline: Option<bool>,
-    pub prefer_online: Option<bool>,
-    /// Not a setting of npm's: npm always reads its cache.
-    pub without_npm_cache: bool,
-    pub os: Option<String>,
-    pub cpu: Option<String>,
-    pub libc: Option<String>,
-    pub connections_max: Option<usize>,
-    pub install_strategy: Option<String>,
-    pub workspace: Vec<String>,
-    pub workspaces: Option<bool>,
-    pub include_workspace_root: Option<bool>,
-}
 
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of npm's, under its name")]
@@ -58,6 +37,8 @@ pub struct Settings {
     pub bin_links: bool,
     pub legacy_peer_deps: bool,
     pub engine_strict: bool,
+    /// Engines and platforms of packages that are not optional are not looked at.
+    pub force: bool,
     pub offline: bool,
     /// Whether packages that ask for funding are counted.
     pub fund: bool,
@@ -74,6 +55,8 @@ pub struct Settings {
     pub members: Members,
     /// Values that npm ignores with a warning, one line each.
     pub warnings: Vec<String>,
+    /// Settings without effect, one line each.
+    pub ignored: Vec<String>,
 }
 
 /// What the settings say of workspaces.
@@ -98,15 +81,17 @@ pub struct Omit {
 /// Resolves the settings of the project in the folder `project`.
 pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) -> Result<Settings> {
     let layers = Layers::read(project, overrides.entries(), environment)?;
-    refuse_other_layouts(&layers)?;
+    refuse_global(&layers)?;
+    refuse_unsupported(&layers)?;
     let flag = |key: &str| Ok(layers.flag(key)?.unwrap_or(false));
     let text = |key: &str| {
         let value = layers.text(key).map(|found| found.value.to_owned());
         value.filter(|value| !value.is_empty())
     };
     let mut warnings = layers.warnings.clone();
+    let credentials = credentials(&layers);
     Ok(Settings {
-        registries: registries(&layers)?,
+        registries: registries(&layers, &credentials)?,
         network: NetworkSettings::from_layers(&layers, environment)?,
         output: OutputSettings::from_layers(&layers, &mut warnings)?,
         omit: omit(&layers, environment, &mut warnings)?,
@@ -114,84 +99,76 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         bin_links: layers.flag("bin-links")?.unwrap_or(true),
         legacy_peer_deps: flag("legacy-peer-deps")?,
         engine_strict: flag("engine-strict")?,
+        force: flag("force")?,
         offline: flag("offline")?,
         fund: layers.flag("fund")?.unwrap_or(true),
         prefer_online: flag("prefer-online")?,
-        npm_cache: npm_cache(&layers, overrides, environment),
+        npm_cache: npm_cache(&layers, environment),
         omit_lockfile_registry_resolved: flag("omit-lockfile-registry-resolved")?,
         os: text("os"),
         cpu: text("cpu"),
         libc: text("libc"),
         members: members(&layers)?,
         warnings,
+        ignored: without_effect(&layers),
     })
 }
 
-impl Overrides {
-    fn entries(&self) -> Entries {
-        let mut entries = Entries::new();
-        let texts = [
-            ("registry", &self.registry),
-            ("userconfig", &self.userconfig),
-            ("os", &self.os),
-            ("cpu", &self.cpu),
-            ("libc", &self.libc),
-            ("install-strategy", &self.install_strategy),
-        ];
-        for (key, value) in texts {
-            entries.extend(value.as_ref().map(|value| (key.to_owned(), Entry::one(value))));
+/// Fails by name for the first setting that asks for another tree in a way that is not supported.
+fn refuse_unsupported(layers: &Layers) -> Result<()> {
+    for key in keys::KEYS {
+        let Role::Refused { harmless, problem } = key.role else { continue };
+        let Some(found) = layers.text(key.name) else { continue };
+        let asked = match key.kind {
+            Kind::Flag => match layers.flag(key.name)? {
+                Some(true) => "true",
+                _ => "false",
+            },
+            Kind::Text | Kind::List => found.value,
+        };
+        if !harmless.contains(&asked) {
+            let hint = "remove the setting, or install with npm";
+            return Err(found.error(problem).with_hint(hint));
         }
-        let flags = [
-            ("ignore-scripts", self.ignore_scripts),
-            ("bin-links", self.bin_links),
-            ("legacy-peer-deps", self.legacy_peer_deps),
-            ("engine-strict", self.engine_strict),
-            ("offline", self.offline),
-            ("prefer-online", self.prefer_online),
-            ("workspaces", self.workspaces),
-            ("include-workspace-root", self.include_workspace_root),
-        ];
-        for (key, value) in flags {
-            entries.extend(value.map(|value| (key.to_owned(), Entry::one(value.to_string()))));
+    }
+    Ok(())
+}
+
+/// Global packages have no lockfile that they could be installed from.
+fn refuse_global(layers: &Layers) -> Result<()> {
+    let is_global = layers.flag("global")? == Some(true);
+    let key = if is_global { "global" } else { "location" };
+    match layers.text(key).filter(|found| is_global || found.value == "global") {
+        Some(found) => {
+            let message = format!("`{key}` in {} asks for global packages", found.origin);
+            Err(Error::new(Code::CiGlobal, message).with_hint("remove the setting"))
         }
-        let lists =
-            [("omit", &self.omit), ("include", &self.include), ("workspace", &self.workspace)];
-        for (key, values) in lists {
-            if !values.is_empty() {
-                entries.insert(key.to_owned(), Entry::list(values));
-            }
-        }
-        if let Some(count) = self.connections_max {
-            entries.insert("maxsockets".to_owned(), Entry::one(count.to_string()));
-        }
-        entries
+        None => Ok(()),
     }
 }
 
 /// The setting `cache` is npm's own: ours is never named by a setting.
-fn npm_cache(layers: &Layers, overrides: &Overrides, environment: &Environment) -> Option<PathBuf> {
-    if overrides.without_npm_cache {
-        return None;
-    }
+fn npm_cache(layers: &Layers, environment: &Environment) -> Option<PathBuf> {
     layers.path("cache").or_else(|| environment.home().map(|home| home.join(".npm")))
 }
 
-/// The tree of a lockfile is laid out hoisted; the other strategies move packages.
-fn refuse_other_layouts(layers: &Layers) -> Result<()> {
-    let hint = "remove the setting, or install with npm";
-    if let Some(found) = layers.text("install-strategy").filter(|found| found.value != "hoisted") {
-        return Err(found.error("asks for a layout that is not supported").with_hint(hint));
-    }
-    for (key, refused) in
-        [("legacy-bundling", true), ("global-style", true), ("install-links", true)]
-    {
-        if layers.flag(key)? == Some(refused)
-            && let Some(found) = layers.text(key)
-        {
-            return Err(found.error("asks for a layout that is not supported").with_hint(hint));
+/// One line for each setting that has no effect, for who wonders.
+fn without_effect(layers: &Layers) -> Vec<String> {
+    // npm tells the scripts that it runs these, and a person cannot set them.
+    const NPMS_OWN: [&str; 4] = ["global-prefix", "local-prefix", "nodedir", "npm-version"];
+    let is_asked = |key: &str| !NPMS_OWN.contains(&key) && !key.ends_with(":registry");
+    let told = layers.keys().filter(|(key, _)| is_asked(key)).filter_map(|(key, origin)| {
+        let kind = key.rsplit_once(':').map_or(key, |(_, kind)| kind);
+        match keys::find(kind).map(|found| found.role) {
+            Some(Role::Idle(idle)) => {
+                Some(format!("`{key}` in {origin} has no effect: {}", idle.reason()))
+            }
+            Some(Role::Used | Role::Refused { .. }) => None,
+            None if Credentials::is_kind(kind) => None,
+            None => Some(format!("`{key}` in {origin} has no effect: npm knows no such setting")),
         }
-    }
-    Ok(())
+    });
+    told.collect()
 }
 
 fn members(layers: &Layers) -> Result<Members> {
@@ -249,7 +226,7 @@ fn dependency_kinds<'a>(
     Some(good.into_iter().map(|found| found.value).collect())
 }
 
-fn registries(layers: &Layers) -> Result<Registries> {
+fn registries(layers: &Layers, credentials: &Credentials) -> Result<Registries> {
     let address = |found: Found| {
         parse_registry(found.value).map_err(|problem| {
             Error::new(Code::Config, format!("`{}` in {} {problem}", found.key, found.origin))
@@ -263,13 +240,20 @@ fn registries(layers: &Layers) -> Result<Registries> {
         let scope = found.key.trim_end_matches(":registry");
         registries.set_scope(scope, address(found)?);
     }
+    if let Some(found) = layers.text("scope").filter(|found| !found.value.is_empty()) {
+        registries.set_fallback_scope(format!("@{}", found.value.trim_start_matches('@')));
+    }
     if let Some(found) = layers.text("replace-registry-host") {
         registries.set_replace_host(ReplaceHost::parse(found.value));
     }
+    registries.set_credentials(credentials.clone());
+    Ok(registries)
+}
+
+fn credentials(layers: &Layers) -> Credentials {
     let mut credentials = Credentials::default();
     for found in layers.matching(|key| key.starts_with("//")) {
         credentials.set(found.key, found.value);
     }
-    registries.set_credentials(credentials);
-    Ok(registries)
+    credentials
 }

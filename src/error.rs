@@ -18,6 +18,8 @@ pub enum Code {
     BadEngine,
     /// The cache directory cannot be used.
     Cache,
+    /// Global packages have no lockfile (npm: `ECIGLOBAL`).
+    CiGlobal,
     /// A setting in `.npmrc`, the environment or an option cannot be understood.
     Config,
     /// The registry refuses what is asked for (npm: `E403`).
@@ -28,6 +30,8 @@ pub enum Code {
     Io,
     /// A tarball is not what the lockfile's `integrity` says (npm: `EINTEGRITY`).
     Integrity,
+    /// A file of settings holds credentials without an address (npm: `ERR_INVALID_AUTH`).
+    InvalidAuth,
     /// A JSON file cannot be parsed (npm: `EJSONPARSE`).
     JsonParse,
     /// The lockfile names something that could leave its place, or cannot be understood.
@@ -54,15 +58,17 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 19] = [
+    pub const ALL: [Code; 21] = [
         Code::BadPlatform,
         Code::BadEngine,
         Code::Cache,
+        Code::CiGlobal,
         Code::Config,
         Code::Forbidden,
         Code::Interrupted,
         Code::Io,
         Code::Integrity,
+        Code::InvalidAuth,
         Code::JsonParse,
         Code::LockfileInvalid,
         Code::LockfileVersion,
@@ -81,11 +87,13 @@ impl Code {
             Code::BadPlatform => "EBADPLATFORM",
             Code::BadEngine => "EBADENGINE",
             Code::Cache => "ECACHE",
+            Code::CiGlobal => "ECIGLOBAL",
             Code::Config => "ECONFIG",
             Code::Forbidden => "E403",
             Code::Interrupted => "EINTERRUPTED",
             Code::Io => "EIO",
             Code::Integrity => "EINTEGRITY",
+            Code::InvalidAuth => "ERR_INVALID_AUTH",
             Code::JsonParse => "EJSONPARSE",
             Code::LockfileInvalid => "ELOCKFILE",
             Code::LockfileVersion => "ELOCKFILEVERSION",

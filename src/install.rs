@@ -308,6 +308,7 @@ fn make_plan<'p>(
         omit: settings.omit,
         selection,
         is_engine_strict: settings.engine_strict,
+        is_forced: settings.force,
         with_bins: settings.bin_links,
     };
     Plan::new(graph, project, &choice, &settings.registries)

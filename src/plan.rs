@@ -28,6 +28,8 @@ pub struct Choice<'c> {
     pub omit: Omit,
     pub selection: &'c Selection,
     pub is_engine_strict: bool,
+    /// Whether the rules for packages that are not optional are waived (`force`).
+    pub is_forced: bool,
     pub with_bins: bool,
 }
 
@@ -295,7 +297,7 @@ fn incompatible(
             }
             continue;
         }
-        if is_omitted(graph, project, id, choice.omit) {
+        if choice.is_forced || is_omitted(graph, project, id, choice.omit) {
             continue;
         }
         let package = || {

@@ -114,6 +114,7 @@ fn make_plan<'p>(
         omit: settings.omit,
         selection: &Selection::Everything,
         is_engine_strict: false,
+        is_forced: settings.force,
         with_bins: false,
     };
     Plan::new(graph, project, &choice, &settings.registries)

@@ -17,6 +17,8 @@ use crate::error::{Code, Error, Result};
 pub struct Registries {
     default: Url,
     scoped: BTreeMap<String, Url>,
+    /// The scope whose registry has the packages without one (npm's setting `scope`).
+    fallback_scope: Option<String>,
     replace_host: ReplaceHost,
     credentials: Credentials,
 }
@@ -79,6 +81,7 @@ impl Registries {
         Self {
             default,
             scoped: BTreeMap::new(),
+            fallback_scope: None,
             replace_host: ReplaceHost::default(),
             credentials: Credentials::default(),
         }
@@ -89,6 +92,11 @@ impl Registries {
         self.scoped.insert(scope.to_owned(), registry);
     }
 
+    /// `scope` with its `@`; it counts where it has a registry of its own.
+    pub fn set_fallback_scope(&mut self, scope: String) {
+        self.fallback_scope = Some(scope);
+    }
+
     pub fn set_replace_host(&mut self, replace_host: ReplaceHost) {
         self.replace_host = replace_host;
     }
@@ -97,10 +105,13 @@ impl Registries {
         self.credentials = credentials;
     }
 
-    /// The registry that a package of this name is taken from.
+    /// The registry that a package of this name is taken from (`pickRegistry` in npm 11.19,
+    /// `npm-registry-fetch/lib/index.js`).
     pub fn registry_of(&self, name: &str) -> &Url {
-        let scoped = extract_scope(name).and_then(|scope| self.scoped.get(scope));
-        scoped.unwrap_or(&self.default)
+        let registry = |scope: &str| self.scoped.get(scope);
+        let own = extract_scope(name).and_then(registry);
+        let fallback = || self.fallback_scope.as_deref().and_then(registry);
+        own.or_else(fallback).unwrap_or(&self.default)
     }
 
     /// The source of a package: `name` is its real name, never an alias.

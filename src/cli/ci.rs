@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     CacheFolderArguments, DeadlineArguments, EngineArguments, PlacingArguments, ProjectArguments,
-    SettingArguments, SummaryArguments, WorkspaceArguments,
+    SettingArguments, SummaryArguments, SupplyArguments, WorkspaceArguments,
 };
 
 #[derive(Debug, Args)]
@@ -15,8 +15,6 @@ pub struct CiArguments {
     pub workspaces: WorkspaceArguments,
     #[command(flatten)]
     pub cache: CacheFolderArguments,
-    #[command(flatten)]
-    pub settings: SettingArguments,
     #[command(flatten)]
     pub placing: PlacingArguments,
     /// Keep what an earlier run with --reuse has installed and nobody has changed since
@@ -29,6 +27,11 @@ pub struct CiArguments {
     pub deadlines: DeadlineArguments,
     #[command(flatten)]
     pub summary: SummaryArguments,
+    #[command(flatten)]
+    pub supply: SupplyArguments,
+    // The last, for it takes the names that are left.
+    #[command(flatten)]
+    pub settings: SettingArguments,
 }
 
 /// How closely what is there is looked at.

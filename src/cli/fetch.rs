@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    CacheFolderArguments, DeadlineArguments, EngineArguments, PackageArguments, ProjectArguments,
+    CacheFolderArguments, DeadlineArguments, EngineArguments, ProjectArguments, SettingArguments,
     SummaryArguments, SupplyArguments,
 };
 
@@ -13,13 +13,6 @@ pub struct FetchArguments {
     pub project: ProjectArguments,
     #[command(flatten)]
     pub cache: CacheFolderArguments,
-    /// The registry for packages without a scope's own
-    #[arg(long, value_name = "URL")]
-    pub registry: Option<String>,
-    #[command(flatten)]
-    pub packages: PackageArguments,
-    #[command(flatten)]
-    pub supply: SupplyArguments,
     /// How many threads unpack packages [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
@@ -29,4 +22,9 @@ pub struct FetchArguments {
     pub deadlines: DeadlineArguments,
     #[command(flatten)]
     pub summary: SummaryArguments,
+    #[command(flatten)]
+    pub supply: SupplyArguments,
+    // The last, for it takes the names that are left.
+    #[command(flatten)]
+    pub settings: SettingArguments,
 }

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{colors, resolve};
 use crate::backend::current_umask;
 use crate::cli::{CiArguments, OutputArguments, ReuseArgument};
-use crate::config::{self, Environment, Overrides};
+use crate::config::Environment;
 use crate::install::{Request, ci};
 use crate::plan::count;
 use crate::report::installed_line;
@@ -27,13 +27,9 @@ pub fn run(
     };
     let prepare = |journal| {
         let project = resolve::project(&arguments.project, &arguments.workspaces)?;
-        let overrides = Overrides {
-            workspace: arguments.workspaces.workspace.clone(),
-            workspaces: arguments.workspaces.all(),
-            include_workspace_root: arguments.workspaces.include_workspace_root,
-            ..resolve::overrides(&arguments.settings)
-        };
-        let mut settings = config::load(&project.directory, &overrides, environment)?;
+        let typed = resolve::overrides(&arguments.settings, &arguments.workspaces);
+        let (directory, supply) = (&project.directory, &arguments.supply);
+        let mut settings = resolve::settings(directory, &typed, supply, environment)?;
         project.select_member(&mut settings);
         colors::set(output, settings.output.color, environment);
         let reporter = resolve::reporter(output, stdout, Some(settings.output), environment);
@@ -55,6 +51,9 @@ pub fn run(
     };
     let reporter = resolve::reporter(output, stdout, None, environment);
     session.run(reporter, prepare, |request, reporter| {
+        for line in &request.settings.ignored {
+            reporter.detail(line);
+        }
         let mut summary = ci(request, reporter)?;
         if summary.with_scripts > 0 && !request.settings.ignore_scripts {
             summary.warnings.push(format!(

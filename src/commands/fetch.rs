@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{colors, resolve};
 use crate::backend::current_umask;
 use crate::cli::{FetchArguments, OutputArguments};
-use crate::config::{self, Environment, Overrides};
+use crate::config::Environment;
 use crate::prefetch::{Request, prefetch};
 use crate::report::fetched_line;
 
@@ -25,11 +25,8 @@ pub fn run(
     };
     let prepare = |journal| {
         let directory = resolve::project_directory(&arguments.project)?;
-        let overrides = Overrides {
-            registry: arguments.registry.clone(),
-            ..resolve::package_overrides(&arguments.packages, &arguments.supply)
-        };
-        let settings = config::load(&directory, &overrides, environment)?;
+        let (typed, supply) = (&arguments.settings.overrides, &arguments.supply);
+        let settings = resolve::settings(&directory, typed, supply, environment)?;
         colors::set(output, settings.output.color, environment);
         let reporter = resolve::reporter(output, stdout, Some(settings.output), environment);
         let request = Request {
@@ -45,5 +42,10 @@ pub fn run(
         Ok((request, reporter))
     };
     let reporter = resolve::reporter(output, stdout, None, environment);
-    session.run(reporter, prepare, prefetch)
+    session.run(reporter, prepare, |request, reporter| {
+        for line in &request.settings.ignored {
+            reporter.detail(line);
+        }
+        prefetch(request, reporter)
+    })
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::{FileEngine, LinkMode, NetworkDriver};
 use crate::cli::{
-    CacheFolderArguments, DependencyKind, FileEngineArgument, LinkModeArgument, LogLevelArgument,
-    NetworkDriverArgument, OutputArguments, PackageArguments, ProjectArguments, SettingArguments,
-    SummaryArguments, SupplyArguments, WorkspaceArguments,
+    CacheFolderArguments, FileEngineArgument, LinkModeArgument, LogLevelArgument,
+    NetworkDriverArgument, OutputArguments, ProjectArguments, SettingArguments, SummaryArguments,
+    SupplyArguments, WorkspaceArguments,
 };
-use crate::config::{Environment, LogLevel, OutputSettings, Overrides, Settings};
+use crate::config::{self, Environment, LogLevel, OutputSettings, Overrides, Settings};
 use crate::error::{Code, Error, Result};
 use crate::locate::locate;
 use crate::report::{Level, Reporter, Stdout};
@@ -88,38 +88,36 @@ pub fn cache_directory(
         })
 }
 
-pub fn overrides(arguments: &SettingArguments) -> Overrides {
-    Overrides {
-        registry: arguments.registry.clone(),
-        ignore_scripts: arguments.scripts.ignore_scripts.then_some(true),
-        bin_links: arguments.no_bin_links.then_some(false),
-        ..package_overrides(&arguments.packages, &arguments.supply)
+/// What was typed of npm's settings.
+pub fn overrides(typed: &SettingArguments, workspaces: &WorkspaceArguments) -> Overrides {
+    let mut overrides = typed.overrides.clone();
+    for name in &workspaces.workspace {
+        overrides.add("workspace", name);
     }
+    let flags = [
+        ("workspaces", workspaces.all()),
+        ("include-workspace-root", workspaces.include_workspace_root),
+    ];
+    for (key, value) in flags {
+        if let Some(value) = value {
+            overrides.set(key, value.to_string());
+        }
+    }
+    overrides
 }
 
-/// What says which packages, and where they may be taken from.
-pub fn package_overrides(packages: &PackageArguments, supply: &SupplyArguments) -> Overrides {
-    let names = |kinds: &[DependencyKind]| {
-        let name = |kind: &DependencyKind| match kind {
-            DependencyKind::Dev => "dev".to_owned(),
-            DependencyKind::Optional => "optional".to_owned(),
-            DependencyKind::Peer => "peer".to_owned(),
-        };
-        kinds.iter().map(name).collect()
-    };
-    Overrides {
-        omit: names(&packages.omit),
-        include: names(&packages.include),
-        legacy_peer_deps: packages.legacy_peer_deps.then_some(true),
-        engine_strict: packages.engine_strict.then_some(true),
-        offline: supply.offline.then_some(true),
-        prefer_online: supply.prefer_online.then_some(true),
-        without_npm_cache: supply.no_npm_cache,
-        os: packages.os.clone(),
-        cpu: packages.cpu.clone(),
-        libc: packages.libc.clone(),
-        ..Overrides::default()
+/// The settings of the project, with what was typed.
+pub fn settings(
+    directory: &Path,
+    typed: &Overrides,
+    supply: &SupplyArguments,
+    environment: &Environment,
+) -> Result<Settings> {
+    let mut settings = config::load(directory, typed, environment)?;
+    if supply.no_npm_cache {
+        settings.npm_cache = None;
     }
+    Ok(settings)
 }
 
 pub fn stdout_of(is_json: bool) -> Stdout {

@@ -79,6 +79,20 @@ impl Environment {
         expanded
     }
 
+    /// The names of the variables that `text` refers to, whether or not they are set.
+    pub(super) fn references(text: &str) -> impl Iterator<Item = &str> {
+        text.match_indices("${")
+            .filter_map(|(start, _)| Some(Reference::parse(&text[start..])?.name))
+    }
+
+    /// npm's own folder: that of the `npm` that is found first, which is a link into it, else the
+    /// one beside node.
+    pub(super) fn npm_folder(&self) -> Option<PathBuf> {
+        let beside_node = || Some(self.node()?.parent()?.parent()?.join("lib/node_modules/npm"));
+        let linked = self.find_on_path("npm").filter(|file| file.ends_with("bin/npm-cli.js"));
+        linked.and_then(|file| Some(file.parent()?.parent()?.to_owned())).or_else(beside_node)
+    }
+
     /// Where npm looks for the global `etc/npmrc`: `PREFIX`, or two folders above the `node` that
     /// is found first.
     pub(super) fn global_prefix(&self) -> Option<PathBuf> {
@@ -91,10 +105,14 @@ impl Environment {
     }
 
     fn node(&self) -> Option<PathBuf> {
-        // npm sees its own executable, so with every symbolic link followed.
+        self.find_on_path("node")
+    }
+
+    /// npm sees its own executable, so every symbolic link is followed.
+    fn find_on_path(&self, name: &str) -> Option<PathBuf> {
         std::env::split_paths(self.get("PATH")?)
             .filter(|folder| folder.is_absolute())
-            .find_map(|folder| folder.join("node").canonicalize().ok())
+            .find_map(|folder| folder.join(name).canonicalize().ok())
     }
 }
 

@@ -17,10 +17,6 @@ impl Entry {
     pub fn one(value: impl Into<String>) -> Self {
         Self { values: vec![value.into()], is_list: false }
     }
-
-    pub fn list(values: &[String]) -> Self {
-        Self { values: values.to_vec(), is_list: true }
-    }
 }
 
 pub type Entries = BTreeMap<String, Entry>;

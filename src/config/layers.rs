@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::ini::{self, Entries, Entry};
+use super::unfit;
 use crate::error::{Code, Error, Result};
 
 /// An `.npmrc` is written by hand, and one with a few certificates has some tens of KiB; more than
@@ -25,6 +26,18 @@ pub struct Layers {
 struct Layer {
     origin: String,
     entries: Entries,
+    /// A file whose owner is expected to know how npm wants credentials written.
+    is_checked: bool,
+}
+
+/// Whose a file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Whoever may change the project.
+    Project,
+    /// Who runs the command, or looks after the machine.
+    Person,
+    Npm,
 }
 
 /// A value with the place where it was set.
@@ -43,15 +56,15 @@ impl Found<'_> {
 }
 
 impl Layers {
-    /// Command line > environment > project > user > global, each over the next.
+    /// Command line > environment > project > user > global > npm's own, each over the next.
     pub fn read(project: &Path, command_line: Entries, environment: &Environment) -> Result<Self> {
         let mut layers = Self {
             home: environment.home().map(Path::to_owned),
             project: project.to_owned(),
             ..Self::default()
         };
-        layers.push("the command line", command_line);
-        layers.push("the environment", environment_entries(environment));
+        layers.push("the command line", expanded(command_line, environment), false);
+        layers.push("the environment", environment_entries(environment), false);
 
         let user_path = |layers: &Self| {
             layers.path("userconfig").or_else(|| environment.home().map(|home| home.join(".npmrc")))
@@ -59,18 +72,27 @@ impl Layers {
         let project_path = project.join(".npmrc");
         // A project in the home directory has one file for both; npm reads it as the user's.
         if user_path(&layers).as_ref() != Some(&project_path) {
-            layers.push_file(&project_path, environment)?;
+            layers.push_file(&project_path, environment, Owner::Project)?;
         }
         if let Some(path) = user_path(&layers) {
-            layers.push_file(&path, environment)?;
+            layers.push_file(&path, environment, Owner::Person)?;
         }
-        let global_path = layers.path("globalconfig").or_else(|| {
-            let prefix = layers.path("prefix").or_else(|| environment.global_prefix())?;
+        // npm's own file is the weakest, but it may say where the global one is.
+        let mut own = Self { project: layers.project.clone(), ..Self::default() };
+        if let Some(folder) = environment.npm_folder() {
+            own.push_file(&folder.join("npmrc"), environment, Owner::Npm)?;
+        }
+        let path = |key| layers.path(key).or_else(|| own.path(key));
+        let global_path = path("globalconfig").or_else(|| {
+            let prefix = path("prefix").or_else(|| environment.global_prefix())?;
             Some(npmrc_config_rs::global_config_path(&prefix))
         });
         if let Some(path) = global_path {
-            layers.push_file(&path, environment)?;
+            layers.push_file(&path, environment, Owner::Person)?;
         }
+        layers.strongest_first.extend(own.strongest_first);
+        layers.warnings.extend(own.warnings);
+        layers.refuse_unscoped_credentials()?;
         Ok(layers)
     }
 
@@ -113,13 +135,22 @@ impl Layers {
     /// A path, with `~/` at its start replaced, seen from the project.
     pub fn path(&self, key: &str) -> Option<PathBuf> {
         let value = self.text(key)?.value;
-        if value.is_empty() {
-            return None;
-        }
+        (!value.is_empty()).then(|| self.path_of(value))
+    }
+
+    /// A path in a key that npm does not know to hold one, seen from the project.
+    pub fn path_of(&self, value: &str) -> PathBuf {
         match (value.strip_prefix("~/"), &self.home) {
-            (Some(rest), Some(home)) => Some(home.join(rest)),
-            _ => Some(self.project.join(value)),
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => self.project.join(value),
         }
+    }
+
+    /// Every key with the place where it is set, once for each place.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.strongest_first
+            .iter()
+            .flat_map(|layer| layer.entries.keys().map(|key| (key.as_str(), layer.origin.as_str())))
     }
 
     /// Every key that `matches`, with its strongest value.
@@ -142,24 +173,38 @@ impl Layers {
             .find_map(|layer| layer.entries.get(key).map(|entry| (entry, layer.origin.as_str())))
     }
 
-    fn push(&mut self, origin: impl Into<String>, entries: Entries) {
-        self.strongest_first.push(Layer { origin: origin.into(), entries });
+    fn push(&mut self, origin: impl Into<String>, entries: Entries, is_checked: bool) {
+        self.strongest_first.push(Layer { origin: origin.into(), entries, is_checked });
+    }
+
+    fn refuse_unscoped_credentials(&self) -> Result<()> {
+        let checked = self.strongest_first.iter().filter(|layer| layer.is_checked);
+        let found: Vec<_> = checked
+            .flat_map(|layer| {
+                let origin = layer.origin.as_str();
+                unfit::unscoped_credentials(&layer.entries).map(move |key| (key, origin))
+            })
+            .collect();
+        unfit::refuse_unscoped(&found)
     }
 
     /// Adds a file below all layers so far; one that does not exist is no layer.
-    fn push_file(&mut self, path: &Path, environment: &Environment) -> Result<()> {
+    fn push_file(&mut self, path: &Path, environment: &Environment, owner: Owner) -> Result<()> {
         let text = match read(path) {
             Ok(text) => text,
             Err(error) if is_absent(&error) => return Ok(()),
             // In a container, another user's home is a common one to be given; npm goes on, too.
-            Err(error) if is_forbidden(&error) && !path.starts_with(&self.project) => {
+            Err(error) if is_forbidden(&error) && owner != Owner::Project => {
                 self.warnings.push(format!("`{}` must not be read and is ignored", path.display()));
                 return Ok(());
             }
             Err(error) => return Err(Error::io("read", path, error)),
         };
-        let entries = expanded(ini::parse(&text), environment);
-        self.push(format!("`{}`", path.display()), entries);
+        let (origin, entries) = (format!("`{}`", path.display()), ini::parse(&text));
+        if owner == Owner::Project {
+            unfit::refuse_secrets_in_addresses(&entries, environment, &origin)?;
+        }
+        self.push(origin, expanded(entries, environment), owner != Owner::Npm);
         Ok(())
     }
 }

@@ -83,8 +83,7 @@ fn the_nearer_place_wins() {
     assert_eq!(registry(&place.settings(), "a"), "https://project.test/");
     let place = place.variable("NPM_CONFIG_REGISTRY", "https://environment.test/npm");
     assert_eq!(registry(&place.settings(), "a"), "https://environment.test/npm/");
-    let registry_override = Some("https://command.test".to_owned());
-    let place = place.overrides(Overrides { registry: registry_override, ..Overrides::default() });
+    let place = place.overrides([("registry", "https://command.test")].into());
     assert_eq!(registry(&place.settings(), "a"), "https://command.test/");
 }
 
@@ -144,8 +143,7 @@ fn omit_is_the_list_without_what_is_included() {
 fn a_stronger_omit_takes_the_place_of_a_weaker_one() {
     let place = Place::new().project("omit=dev").variable("npm_config_omit", "optional\n\npeer");
     assert_eq!(omitted(&place), ["optional", "peer"]);
-    let omit = vec!["dev".to_owned()];
-    let place = place.overrides(Overrides { omit, ..Overrides::default() });
+    let place = place.overrides([("omit", "dev")].into());
     assert_eq!(omitted(&place), ["dev"]);
 }
 
@@ -207,7 +205,7 @@ fn values_that_cannot_be_understood_are_refused_with_their_place() {
         ("registry=not a url", "is not a URL"),
         ("registry=ftp://a.test", "is not an http or https address"),
         (
-            "registry=https://a.test/?x=${TOKEN}",
+            "registry=https://a.test/?x=${PLACE}",
             "has a query or a fragment, which a registry cannot have",
         ),
         ("@s:registry=", "is not a URL"),
@@ -221,7 +219,7 @@ fn values_that_cannot_be_understood_are_refused_with_their_place() {
         ("user-agent=\"a\\nb\"", "holds a character that no header can"),
     ];
     for (text, problem) in cases {
-        let place = Place::new().project(text).variable("TOKEN", "secret");
+        let place = Place::new().project(text).variable("PLACE", "secret");
         let error = place.load().unwrap_err();
         let key = text.split('=').next().unwrap();
         let path = place.path("project/.npmrc");
@@ -258,4 +256,108 @@ fn an_address_behind_a_proxy_is_refused_unless_it_is_an_exception() {
     assert!(!check(&place, "http://a.test/"));
     assert!(check(&place, "https://a.test/"));
     assert!(check(&place.project("proxy=false"), "http://a.test/"));
+}
+
+#[test]
+fn npms_own_file_is_the_weakest() {
+    let place = Place::new().file("prefix/etc/npmrc", "registry=https://global.test");
+    fs::create_dir_all(place.path("npm/bin")).unwrap();
+    fs::create_dir_all(place.path("path")).unwrap();
+    let place = place
+        .file("npm/bin/npm-cli.js", "")
+        .file("npm/npmrc", "registry=https://npm.test\n@s:registry=https://s.test");
+    std::os::unix::fs::symlink("../npm/bin/npm-cli.js", place.path("path/npm")).unwrap();
+    let path = place.path("path");
+    let place = place.variable("PATH", path.to_str().unwrap());
+    assert_eq!(registry(&place.settings(), "a"), "https://global.test/");
+    assert_eq!(registry(&place.settings(), "@s/a"), "https://s.test/");
+}
+
+#[test]
+fn credentials_without_an_address_are_refused_in_files_only() {
+    let place = Place::new().project("_authToken=secret").file("home/.npmrc", "username=u");
+    let error = place.load().unwrap_err();
+    let (project, user) = (place.path("project/.npmrc"), place.path("home/.npmrc"));
+    let expected = format!(
+        "credentials must name the registry they are for: `_authToken` in `{}`, `username` in `{}`",
+        project.display(),
+        user.display(),
+    );
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(error.code(), Code::InvalidAuth);
+    let place = Place::new().variable("npm_config__auth", "secret").project("_authToken=");
+    assert!(place.load().is_ok());
+}
+
+#[test]
+fn a_projects_file_puts_no_secret_into_an_address() {
+    let cases = [
+        ("registry", "https://evil.test/${NPM_TOKEN}/"),
+        ("registry", "https://${NPM_TOKEN}.evil.test/"),
+        ("@s:registry", "https://evil.test/${NPM_TOKEN?}"),
+        ("proxy", "http://${NPM_TOKEN}@evil.test/"),
+        ("user-agent", "${NPM_TOKEN}"),
+    ];
+    for (key, value) in cases {
+        let text = format!("{key}={value}");
+        let place = Place::new().project(&text).variable("NPM_TOKEN", "secret");
+        let path = place.path("project/.npmrc");
+        let error = place.load().unwrap_err();
+        let expected = format!(
+            "`{key}` in `{}` sends the environment variable `NPM_TOKEN` to a server",
+            path.display()
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+    // What a person sets for themselves is theirs to send.
+    let text = "registry=https://mine.test/${NPM_TOKEN}/";
+    let place = Place::new().file("home/.npmrc", text).variable("NPM_TOKEN", "t");
+    assert_eq!(registry(&place.settings(), "a"), "https://mine.test/t/");
+}
+
+#[test]
+fn an_address_of_the_environment_goes_on_working() {
+    let place = Place::new()
+        .project(
+            "registry=${CI_REGISTRY}\n@s:registry=https://${CI_HOST}/p/${CI_PROJECT_ID}/npm/\n\
+             //${CI_HOST}/p/${CI_PROJECT_ID}/npm/:_authToken=${CI_JOB_TOKEN}",
+        )
+        .variable("CI_REGISTRY", "https://r.test/npm")
+        .variable("CI_HOST", "h.test")
+        .variable("CI_PROJECT_ID", "7")
+        .variable("CI_JOB_TOKEN", "secret");
+    let settings = place.settings();
+    assert_eq!(registry(&settings, "a"), "https://r.test/npm/");
+    assert_eq!(registry(&settings, "@s/a"), "https://h.test/p/7/npm/");
+    let url = Url::parse("https://h.test/p/7/npm/a.tgz").unwrap();
+    assert_eq!(settings.registries.authorization(&url).as_deref(), Some("Bearer secret"));
+}
+
+#[test]
+fn settings_without_effect_are_named() {
+    let place = Place::new()
+        .project("before=2020-01-01\nsave-exact=true\nregistry=https://r.test\n//r.test/:odd=1")
+        .variable("npm_config_npm_version", "11.0.0")
+        .variable("npm_config_colour", "yes");
+    let path = place.path("project/.npmrc");
+    let here = |key: &str, reason: &str| format!("`{key}` in `{}` {reason}", path.display());
+    let unknown = "has no effect: npm knows no such setting";
+    assert_eq!(
+        place.settings().ignored,
+        [
+            format!("`colour` in the environment {unknown}"),
+            here("//r.test/:odd", unknown),
+            here("before", "has no effect: the lockfile has chosen all versions"),
+            here("save-exact", "has no effect: it is for other commands than `ci`"),
+        ]
+    );
+}
+
+#[test]
+fn global_packages_are_refused() {
+    for text in ["global=true", "location=global"] {
+        let error = Place::new().project(text).load().unwrap_err();
+        assert_eq!(error.code(), Code::CiGlobal, "{text}");
+    }
+    assert!(Place::new().project("global=false\nlocation=user").load().is_ok());
 }

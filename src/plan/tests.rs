@@ -21,6 +21,7 @@ fn installed(manifest: &str, packages: &str, omit: Omit) -> Result<String> {
         omit,
         selection: &Selection::Everything,
         is_engine_strict: false,
+        is_forced: false,
         with_bins: true,
     };
     let plan = Plan::new(&graph, &project, &choice, &Registries::default())?;

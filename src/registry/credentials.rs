@@ -22,6 +22,13 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Whether keys that end so are about credentials. npm knows `email` as well, and sends it
+    /// nowhere.
+    pub fn is_kind(kind: &str) -> bool {
+        let others = ["certfile", "keyfile", "email"];
+        matches!(kind, TOKEN | AUTH | USERNAME | PASSWORD) || others.contains(&kind)
+    }
+
     /// Keeps a key such as `//host/:_authToken`, unless it is of another kind or has no value.
     pub fn set(&mut self, key: &str, value: &str) {
         let kind = key.rsplit_once(':').map(|(_, kind)| kind);

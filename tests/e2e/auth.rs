@@ -57,8 +57,45 @@ fn a_name_and_a_password_are_sent_as_basic() {
 }
 
 #[test]
-fn a_token_without_a_registry_is_never_sent() {
-    assert_eq!(authorization_with("_authToken=secret\n", &[]), None);
+fn the_command_line_can_hold_credentials_for_an_address() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    for spelling in [&["--{host}:_authToken=secret"][..], &["--{host}:_authToken", "secret"]] {
+        let project = Project::new(&registry).with(&a);
+        let words: Vec<_> =
+            spelling.iter().map(|word| word.replace("{host}", &registry.nerf_dart())).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        project.ci(&words).assert_quiet_success();
+        let seen = registry.requests();
+        assert_eq!(seen[0].authorization.as_deref(), Some("Bearer secret"));
+        registry.forget_requests();
+    }
+}
+
+#[test]
+fn credentials_without_an_address_are_refused_in_files_as_by_npm() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    for key in ["_authToken", "_auth", "username", "_password", "_authtoken", "-authtoken"] {
+        let project = Project::new(&registry).with(&a).npmrc(&format!("{key}=s3cr3t\n"));
+        project.assert_npm_fails(&[]);
+        registry.forget_requests();
+        let expected = format!(
+            "error: ERR_INVALID_AUTH: credentials must name the registry they are for: `{key}` in \
+             `[PROJECT]/.npmrc`"
+        );
+        let hint = "hint: write `//host/:_authToken`, `//host/:_auth` and so on; `npm config fix` \
+                    does";
+        project.ci(&[]).assert_failure(&[&expected, hint]);
+        assert_eq!(registry.paths(), [""; 0]);
+    }
+}
+
+#[test]
+fn credentials_without_an_address_in_the_environment_go_nowhere() {
+    for name in ["npm_config__authToken", "npm_config__auth"] {
+        assert_eq!(authorization_with("", &[(name, "secret")]), None, "{name}");
+    }
 }
 
 #[test]

@@ -312,6 +312,8 @@ impl Project {
         command.env("XDG_CACHE_HOME", self.temp().join("home/cache"));
         command.env("XDG_CONFIG_HOME", self.temp().join("home/config"));
         command.env("npm_config_update_notifier", "false");
+        // The machine's own settings are no part of a test.
+        command.env("npm_config_globalconfig", self.temp().join("home/global-npmrc"));
         command.envs(engines.into_iter().flatten());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
