@@ -53,6 +53,8 @@ pub struct Settings {
     pub cpu: Option<String>,
     pub libc: Option<String>,
     pub members: Members,
+    /// What the files of packages must not allow, before the umask of the process.
+    pub umask: u32,
     /// Values that npm ignores with a warning, one line each.
     pub warnings: Vec<String>,
     /// Settings without effect, one line each.
@@ -109,6 +111,7 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         cpu: text("cpu"),
         libc: text("libc"),
         members: members(&layers)?,
+        umask: umask(&layers)?,
         warnings,
         ignored: without_effect(&layers),
     })
@@ -178,6 +181,19 @@ fn members(layers: &Layers) -> Result<Members> {
         all: layers.flag("workspaces")?,
         with_root: layers.flag("include-workspace-root")?.unwrap_or(false),
     })
+}
+
+/// npm's two ways to write one: octal digits with a leading zero, or a decimal number.
+fn umask(layers: &Layers) -> Result<u32> {
+    let Some(found) = layers.text("umask") else { return Ok(0) };
+    let digits = found.value.strip_prefix("0o").or_else(|| found.value.strip_prefix('0'));
+    let parsed = match digits {
+        Some("") => Some(0),
+        Some(digits) => u32::from_str_radix(digits, 8).ok(),
+        None => found.value.parse().ok(),
+    };
+    let is_mask = |umask: &u32| *umask <= 0o777;
+    parsed.filter(is_mask).ok_or_else(|| found.error("is no umask between 0000 and 0777"))
 }
 
 /// Follows `buildOmitList` (npm 11.19, `@npmcli/config/lib/definitions/definitions.js`).

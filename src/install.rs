@@ -182,7 +182,7 @@ impl<'p> Installation<'_, 'p> {
     fn install(&mut self, aside: &mut Aside, phases: &mut Phases<'_>) -> Result<Kept> {
         let Self { request, graph, project, .. } = *self;
         let directory = &request.directory;
-        let placements = Placements::new(directory, request.link_mode);
+        let placements = Placements::new(directory, request.link_mode, request.settings.umask);
         let mut parcels = pack(graph, &self.plan, placements)?;
         let kept = self.keep(&mut parcels);
         self.supply().look_up(&self.site, &mut parcels)?;

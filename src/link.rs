@@ -29,6 +29,9 @@ pub struct Target<'p> {
     /// Other packages that have their own place below this one, relative to it.
     pub nested: Vec<&'p str>,
     pub placement: Placement,
+    /// npm's setting of this name: what it takes off all modes but those of commands that win
+    /// their name, before the umask of the process.
+    pub umask: u32,
 }
 
 /// What was done, for the summary.
@@ -49,10 +52,9 @@ impl std::ops::AddAssign for Placed {
     }
 }
 
-/// npm's mode of the folders that packages lie in, and of those that a tarball brings
-/// (pacote 21, `dmode`), both before the umask.
-const PACKAGE_DIRECTORY_MODE: u32 = 0o777;
-const INNER_DIRECTORY_MODE: u32 = 0o755;
+/// npm's mode of the folders that packages lie in, and of those that a tarball brings before its
+/// setting is taken off (pacote 21, `dmode`), both before the umask.
+const DIRECTORY_MODE: u32 = 0o777;
 
 /// A command larger than this is no script with a `#!` line to mend.
 const SCRIPT_BYTES_MAX: u64 = 64 << 20;
@@ -65,11 +67,12 @@ pub fn make_directories(
 ) -> Result<Placed> {
     let mut placed = Placed { packages: 1, ..Placed::default() };
     let at = At::new(Base::Project, target.path).ok_or_else(|| has_nul(target))?;
-    push(queue, Operation::MakeDirectory { at, mode: PACKAGE_DIRECTORY_MODE })?;
+    push(queue, Operation::MakeDirectory { at, mode: DIRECTORY_MODE })?;
     let mut at = Prefixed::new(Base::Project, target.path);
     for directory in index.directories().filter(|path| !is_skipped(path, index, target)) {
         let at = at.join(directory);
-        push(queue, Operation::MakeDirectory { at, mode: INNER_DIRECTORY_MODE })?;
+        let mode = DIRECTORY_MODE & !target.umask | 0o700;
+        push(queue, Operation::MakeDirectory { at, mode })?;
         placed.directories += 1;
     }
     Ok(placed)
@@ -122,17 +125,19 @@ enum Demand {
 /// that does not keeps the mode that it was extracted with.
 fn demand(file: &FileEntry<'_>, target: &Target<'_>, index: &Index, umask: u32) -> Demand {
     let is_plain = file.mode == file.plain_mode && !file.has_crlf_shebang;
-    if is_plain && target.won_bins.is_empty() {
+    if is_plain && target.won_bins.is_empty() && target.umask == 0 {
         return Demand::Shared;
     }
+    // The owner can always read and write (pacote 21, `#entryMode`).
+    let plain_mode = file.plain_mode & !target.umask | 0o600;
     let path = file.path.to_bytes();
     let is_won = target.won_bins.iter().any(|won| won.as_bytes() == path);
     let mode = if is_won {
         0o777
     } else if !target.is_resolved && index.bins().any(|(_, bin)| bin.as_bytes() == path) {
-        file.plain_mode | 0o111
+        plain_mode | 0o111
     } else {
-        file.plain_mode
+        plain_mode
     };
     if is_won && file.has_crlf_shebang && file.size <= SCRIPT_BYTES_MAX {
         return Demand::Mended { mode };

@@ -41,6 +41,7 @@ pub fn pack<'p>(
                 is_resolved: graph.node(*id).entry.resolved.get().is_some(),
                 nested: nested.remove(id).unwrap_or_default(),
                 placement: placements.below(graph, *id),
+                umask: placements.umask,
             });
             Ok(Parcel {
                 label: format!("{}@{}", tarball.name, tarball.version),
@@ -62,20 +63,22 @@ pub fn pack<'p>(
 pub struct Placements {
     directory: PathBuf,
     mode: LinkMode,
+    umask: u32,
     by_device: HashMap<u64, Placement>,
     by_top: HashMap<NodeId, Placement>,
 }
 
 impl Placements {
-    pub fn new(directory: &Path, mode: LinkMode) -> Self {
+    /// `umask` is npm's setting, not that of the process.
+    pub fn new(directory: &Path, mode: LinkMode, umask: u32) -> Self {
         let directory = directory.to_owned();
-        Self { directory, mode, by_device: HashMap::new(), by_top: HashMap::new() }
+        Self { directory, mode, umask, by_device: HashMap::new(), by_top: HashMap::new() }
     }
 
     /// For a package, by the folder in whose `node_modules` all of its parents are.
     fn below(&mut self, graph: &Graph<'_>, id: NodeId) -> Placement {
         let top = graph.parents(id).last().unwrap_or(Graph::ROOT);
-        let Self { directory, mode, by_device, by_top } = self;
+        let Self { directory, mode, by_device, by_top, .. } = self;
         let placement = by_top.entry(top).or_insert_with(|| {
             let folder = directory.join(graph.node(top).path.as_str());
             let metadata = folder.join("node_modules").metadata().or_else(|_| folder.metadata());

@@ -58,7 +58,7 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     phases.enter("plan");
     let graph = Graph::build(&project, &HashSet::new(), !settings.legacy_peer_deps)?;
     let plan = make_plan(settings, &graph, &project)?;
-    let mut parcels = pack(&graph, &plan, Placements::new(&request.directory, LinkMode::Auto))?;
+    let mut parcels = pack(&graph, &plan, Placements::new(&request.directory, LinkMode::Auto, 0))?;
     for parcel in &mut parcels {
         parcel.targets.clear();
     }

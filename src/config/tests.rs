@@ -354,6 +354,17 @@ fn settings_without_effect_are_named() {
 }
 
 #[test]
+fn a_umask_is_read_as_npm_reads_it() {
+    let umask = |text: &str| Place::new().project(text).load().map(|settings| settings.umask);
+    for (text, expected) in [("", 0), ("umask=077", 0o77), ("umask=0o27", 0o27), ("umask=18", 18)] {
+        assert_eq!(umask(text).unwrap(), expected, "{text}");
+    }
+    for text in ["umask=098", "umask=1000", "umask=u=rwx"] {
+        assert_eq!(umask(text).unwrap_err().code(), Code::Config, "{text}");
+    }
+}
+
+#[test]
 fn global_packages_are_refused() {
     for text in ["global=true", "location=global"] {
         let error = Place::new().project(text).load().unwrap_err();

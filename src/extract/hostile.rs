@@ -237,9 +237,9 @@ fn of_two_entries_the_last_contents_and_the_first_mode_count() {
     let with_mode =
         |mode, text: &[u8]| padded(&header(b"p/a", b'0', text.len() as u64, mode), text);
     let tar = archive(&[with_mode(0o6755, b"first"), with_mode(0o644, b"the second")]);
-    let expected = Tree::from([("a".to_owned(), ("the second".to_owned(), 0o755))]);
+    let expected = Tree::from([("a".to_owned(), ("the second".to_owned(), 0o777))]);
     assert_eq!(unpack(&tar).unwrap().0, expected);
-    let expected = Tree::from([("a".to_owned(), (String::new(), 0o644))]);
+    let expected = Tree::from([("a".to_owned(), (String::new(), 0o666))]);
     assert_eq!(unpack(&archive(&[with_mode(0, b"")])).unwrap().0, expected);
 }
 
@@ -440,7 +440,7 @@ fn targets_of_bins_are_executable_wherever_package_json_stands() {
                 .collect();
             assert_eq!(
                 files,
-                [(c"b.js", 0o777, 0o644, true), (c"package.json", 0o644, 0o644, false)]
+                [(c"b.js", 0o777, 0o666, true), (c"package.json", 0o666, 0o666, false)]
             );
             assert_eq!((index.name(), index.version()), ("n", "1.0.0"));
             assert_eq!(index.bins().collect::<Vec<_>>(), [("x", "b.js")]);

@@ -180,10 +180,10 @@ impl Listing {
     }
 }
 
-/// npm 11's mode with its umask setting of 022, before that of the process; without the setuid bit
-/// and its like, which npm lets through.
+/// npm 11's mode before its umask setting and that of the process; without the setuid bit and its
+/// like, which npm lets through.
 fn plain_mode(mode: u32) -> u32 {
-    (((mode | 0o666) & !0o022) | 0o600) & 0o777
+    (mode | 0o666) & 0o777
 }
 
 /// The roots that node-tar takes off on every system: slashes, backslashes and drive letters.
@@ -303,7 +303,7 @@ mod tests {
         for mode in [0o755, 0o644, 0o600] {
             listing.add(b"p/a", mode, 0, 0, &Limits::DEFAULT).unwrap();
         }
-        assert_eq!(listing.choose().unwrap(), [Chosen { number: 2, mode: 0o755 }]);
+        assert_eq!(listing.choose().unwrap(), [Chosen { number: 2, mode: 0o777 }]);
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn modes_are_readable_by_all_and_never_setuid() {
         for (mode, expected) in
-            [(0, 0o644), (0o6777, 0o755), (0o755, 0o755), (0o100, 0o744), (0o4755, 0o755)]
+            [(0, 0o666), (0o6777, 0o777), (0o755, 0o777), (0o100, 0o766), (0o4755, 0o777)]
         {
             assert_eq!(plain_mode(mode), expected, "{mode:o}");
         }

@@ -51,34 +51,45 @@ fn a_setuid_bit_is_taken_off() {
     project.installed().below("a").without("package.json").assert(&["x 755 \"\""]);
 }
 
+/// A package with a command, a file that everybody may run, and one that nobody else may read.
+fn with_modes() -> Package {
+    Package::new("a", "1.0.0")
+        .field("bin", json!("cli.js"))
+        .file("cli.js", "#!/bin/sh\n")
+        .file_with_mode("lib/run", 0o755, "x")
+        .file_with_mode("lib/x", 0o600, "x")
+}
+
 #[test]
-fn the_umask_is_that_of_the_process() {
-    let modes = [("077", "600", "700"), ("002", "664", "775"), ("027", "640", "750")];
-    for (umask, file_mode, bin_mode) in modes {
-        let registry = Registry::start();
-        let package = Package::new("a", "1.0.0")
-            .field("bin", json!("cli.js"))
-            .file("cli.js", "#!/bin/sh\n")
-            .file("lib/x", "x");
-        let package = registry.serve(package);
-        let project = Project::new(&registry).with(&package);
-        project.ci_with_umask(umask, &[]).assert_quiet_success();
-        let tree = project.installed().below("a").without("package.json");
-        let lines = tree.lines();
-        // npm has a setting of its own, 022, in addition to the process's umask.
-        let file_mode = if umask == "002" { "644" } else { file_mode };
-        let shown = if file_mode == "644" { String::new() } else { format!(" {file_mode}") };
-        let folder = match umask {
-            "077" => " 700",
-            "027" => " 750",
-            _ => "",
-        };
-        let expected = [
-            format!("cli.js {bin_mode} \"#!/bin/sh\\n\""),
+fn the_umask_of_the_process_and_npm_s_setting_both_count() {
+    let expected = |[run, file, folder, bin]: [&str; 4]| {
+        [
+            format!("cli.js{bin} \"#!/bin/sh\\n\""),
             format!("lib/{folder}"),
-            format!("lib/x{shown} \"x\""),
-        ];
-        assert_eq!(lines, expected, "umask {umask}");
+            format!("lib/run{run} \"x\""),
+            format!("lib/x{file} \"x\""),
+        ]
+    };
+    let cases = [
+        ("022", "", [" 755", "", "", " 755"]),
+        ("000", "", [" 777", " 666", " 777", " 777"]),
+        ("002", "", [" 775", " 664", " 775", " 775"]),
+        ("077", "", [" 700", " 600", " 700", " 700"]),
+        ("022", "umask=0", [" 755", "", "", " 755"]),
+        ("022", "umask=077", [" 700", " 600", " 700", " 755"]),
+        ("000", "umask=027", [" 750", " 640", " 750", " 777"]),
+        ("022", "umask=0777", [" 600", " 600", " 700", " 755"]),
+    ];
+    for (umask, setting, modes) in cases {
+        let registry = Registry::start();
+        let package = registry.serve(with_modes());
+        let project = Project::new(&registry).with(&package).npmrc(setting);
+        // Twice: what the cache has is placed by the same rule.
+        for _ in 0..2 {
+            project.assert_same_as_npm_with_umask(umask, &[]);
+            let tree = project.installed().below("a").without("package.json");
+            assert_eq!(tree.lines(), expected(modes), "umask {umask}, {setting}");
+        }
     }
 }
 

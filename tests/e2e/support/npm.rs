@@ -26,8 +26,13 @@ impl Project {
     /// Installs with ringstall, and a copy with npm: both succeed, and leave the same trees behind.
     #[track_caller]
     pub fn assert_same_as_npm(&self, arguments: &[&str]) -> Outcome {
-        let theirs = self.npm_ci(arguments);
-        let ours = self.ci(&[&["--ignore-scripts"], arguments].concat());
+        self.assert_same_as_npm_with_umask("022", arguments)
+    }
+
+    #[track_caller]
+    pub fn assert_same_as_npm_with_umask(&self, umask: &str, arguments: &[&str]) -> Outcome {
+        let theirs = self.npm_ci_with_umask(umask, arguments);
+        let ours = self.ci_with_umask(umask, &[&["--ignore-scripts"], arguments].concat());
         ours.assert_success();
         self.assert_same_outcome(theirs);
         ours
@@ -64,7 +69,7 @@ impl Project {
     #[track_caller]
     pub fn npm_ci_in_place(&self) {
         let Some(judge) = find_judge() else { return };
-        self.judge_ci(&judge, &self.path(), &[]).assert_success();
+        self.judge_ci(&judge, &self.path(), "022", &[]).assert_success();
     }
 
     /// Any command of npm's, in the project itself. npm is asked once, not for every engine.
@@ -77,23 +82,31 @@ impl Project {
 
     /// What the judge says, and the tree it leaves in a copy of the project as it is now.
     pub fn npm_ci(&self, arguments: &[&str]) -> Option<(Outcome, Tree)> {
-        self.npm_ci_from("", arguments)
+        self.npm_ci_in("", "022", arguments)
     }
 
     /// The same from a folder of the project.
     pub fn npm_ci_from(&self, folder: &str, arguments: &[&str]) -> Option<(Outcome, Tree)> {
+        self.npm_ci_in(folder, "022", arguments)
+    }
+
+    fn npm_ci_with_umask(&self, umask: &str, arguments: &[&str]) -> Option<(Outcome, Tree)> {
+        self.npm_ci_in("", umask, arguments)
+    }
+
+    fn npm_ci_in(&self, folder: &str, umask: &str, arguments: &[&str]) -> Option<(Outcome, Tree)> {
         let judge = find_judge()?;
         let copy = self.temp().join("npm");
         let copied = Command::new("cp").arg("-a").arg(self.temp().join("ours")).arg(&copy).status();
         assert!(copied.unwrap().success());
-        let outcome = self.judge_ci(&judge, &copy.join("project").join(folder), arguments);
+        let outcome = self.judge_ci(&judge, &copy.join("project").join(folder), umask, arguments);
         let tree = Tree::read(&copy);
         fs::remove_dir_all(&copy).unwrap();
         Some((outcome, tree))
     }
 
-    fn judge_ci(&self, judge: &Path, folder: &Path, arguments: &[&str]) -> Outcome {
-        let mut command = self.command_on(None, judge, "022");
+    fn judge_ci(&self, judge: &Path, folder: &Path, umask: &str, arguments: &[&str]) -> Outcome {
+        let mut command = self.command_on(None, judge, umask);
         command.current_dir(folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
         command.arg("--cache").arg(self.temp().join("npm-cache"));
         command.args(self.registry_arguments()).args(arguments);
