@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -18,6 +18,7 @@ use url::Url;
 
 mod body;
 mod budget;
+mod pace;
 mod pool;
 mod retry;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
 use crate::registry::{host_and_port, redact};
 use body::Gathering;
+use pace::Pace;
 use pool::{Lease, Pool};
 use retry::Failure;
 
@@ -231,12 +233,14 @@ impl Client {
         let reservation = self.budget.reserve(in_memory).await;
         let memory_max = if claimed.is_some() { in_memory } else { body_memory_max };
         let mut gathering = Gathering::new(&self.spool, memory_max, claimed, reservation);
+        let pace = Pace::start(self.settings.fetch_timeout);
         loop {
-            let frame = match self.timed(incoming.frame()).await {
+            let limit = pace.limit(gathering.length());
+            let frame = match timed(&self.network, limit, incoming.frame()).await {
                 Some(Some(Ok(frame))) => frame,
                 Some(Some(Err(cause))) => return Err(broken(url, cause)),
                 Some(None) => break,
-                None => return Err(self.silent(url)),
+                None => return Err(pace.failure(&redact(url), gathering.length())),
             };
             // Trailers are of no use.
             let Some(data) = frame.data_ref() else { continue };
@@ -270,7 +274,7 @@ impl Client {
     }
 
     async fn timed<F: Future>(&self, future: F) -> Option<F::Output> {
-        timed(&self.network, &self.settings, future).await
+        timed(&self.network, self.settings.fetch_timeout, future).await
     }
 
     fn silent(&self, url: &Url) -> Failure {
@@ -280,16 +284,12 @@ impl Client {
     }
 }
 
-/// The future's output, unless nothing comes for as long as a connection may stay silent.
-async fn timed<F: Future>(
-    network: &Network,
-    settings: &NetworkSettings,
-    future: F,
-) -> Option<F::Output> {
-    if settings.fetch_timeout.is_zero() {
+/// The future's output, unless it takes longer than `limit`; zero is no limit.
+async fn timed<F: Future>(network: &Network, limit: Duration, future: F) -> Option<F::Output> {
+    if limit.is_zero() {
         return Some(future.await);
     }
-    network.timeout(settings.fetch_timeout, future).await
+    network.timeout(limit, future).await
 }
 
 fn redirect_target(url: &Url, headers: &HeaderMap) -> Result<Url, Error> {
@@ -318,7 +318,8 @@ fn refusal(url: &Url, status: u16, headers: &HeaderMap) -> Failure {
         let retry_after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         return Failure::Passing {
             error,
-            retry_after: retry_after.and_then(retry::parse_retry_after),
+            retry_after: retry_after
+                .and_then(|value| retry::parse_retry_after(value, SystemTime::now())),
         };
     }
     Failure::Lasting(match status {

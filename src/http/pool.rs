@@ -109,7 +109,9 @@ impl Pool {
     /// An idle connection that is still open, as far as can be seen from here.
     async fn take_live(&self, connections: &Connections) -> Option<Sender> {
         while let Some(mut sender) = connections.take_idle() {
-            if let Some(Ok(())) = timed(&self.network, &self.settings, sender.ready()).await {
+            if let Some(Ok(())) =
+                timed(&self.network, self.settings.fetch_timeout, sender.ready()).await
+            {
                 return Some(sender);
             }
         }
@@ -140,7 +142,7 @@ impl Pool {
                 None => start(&self.network, stream).await,
             }
         });
-        let Some(opened) = timed(&self.network, &self.settings, opening).await else {
+        let Some(opened) = timed(&self.network, self.settings.fetch_timeout, opening).await else {
             let message = format!("`{place}` accepted no connection in time");
             return Err(Failure::passing(Error::new(Code::Network, message)));
         };

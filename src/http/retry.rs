@@ -1,6 +1,6 @@
 //! Which failures are worth another try, and how long to wait before it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::config::NetworkSettings;
 use crate::error::Error;
@@ -49,9 +49,14 @@ pub fn wait(
     Duration::try_from_secs_f64(seconds).unwrap_or(longest).min(longest)
 }
 
-/// Seconds; the other form, a date, is rare for registries and falls back to our own wait.
-pub fn parse_retry_after(value: &str) -> Option<Duration> {
-    value.trim().parse().ok().map(Duration::from_secs)
+/// Seconds, or a date, which is now if it has passed. `now` is the time of the answer.
+pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -69,9 +74,17 @@ mod tests {
     fn a_servers_wish_is_bounded() {
         let settings = NetworkSettings::default();
         let waits = ["0", " 7 ", "86400"]
-            .map(|value| wait(&settings, 1, parse_retry_after(value)).as_secs());
+            .map(|value| wait(&settings, 1, parse_retry_after(value, SystemTime::now())).as_secs());
         assert_eq!(waits, [0, 7, 60]);
-        assert_eq!(parse_retry_after("Fri, 31 Dec 1999 23:59:59 GMT"), None);
+    }
+
+    #[test]
+    fn a_servers_wish_can_be_a_date() {
+        let date = "Fri, 31 Dec 1999 23:59:59 GMT";
+        let now = httpdate::parse_http_date("Fri, 31 Dec 1999 23:59:30 GMT").unwrap();
+        assert_eq!(parse_retry_after(date, now), Some(Duration::from_secs(29)));
+        assert_eq!(parse_retry_after(date, SystemTime::now()), Some(Duration::ZERO));
+        assert_eq!(parse_retry_after("tomorrow", now), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Asking again: what is worth it, how long it waits, and when it gives up.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
@@ -52,6 +52,41 @@ fn too_many_requests_are_asked_again_when_the_registry_says() {
     let times: Vec<_> = registry.requests().iter().map(|seen| seen.at).collect();
     let waited = times[1] - times[0];
     assert!(waited >= Duration::from_millis(990), "waited {waited:?} only");
+}
+
+#[test]
+fn a_registry_that_is_busy_is_asked_again_on_the_date_that_it_names() {
+    let (registry, _, project) = one_package();
+    let project = project.npmrc("fetch-retry-mintimeout=1\nfetch-retry-maxtimeout=60000\n");
+    // Dates have whole seconds, so this one is between one and two of them away.
+    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
+    registry.reply_once(TARBALL, Reply::status(503).header("retry-after", &date));
+    assert_installed_after(&registry, &project, 2);
+    let times: Vec<_> = registry.requests().iter().map(|seen| seen.at).collect();
+    let waited = times[1] - times[0];
+    // Starting the command takes from it.
+    assert!(waited >= Duration::from_millis(100), "waited {waited:?} only");
+}
+
+#[test]
+fn a_body_that_drips_is_given_up_and_asked_again() {
+    let (registry, _, project) = one_package();
+    let project = project.npmrc(&format!("{FAST}fetch-timeout=300\n"));
+    registry.reply_once(TARBALL, Reply::dripping());
+    assert_installed_after(&registry, &project, 2);
+}
+
+#[test]
+fn a_body_that_drips_for_ever_is_an_error() {
+    let (registry, _, project) = one_package();
+    let project = project.npmrc(&format!("{FAST}fetch-timeout=100\nfetch-retries=1\n"));
+    registry.reply_always(TARBALL, Reply::dripping());
+    let outcome = project.ci(&[]);
+    outcome.assert_error("ENETWORK");
+    let expected = "caused by: `[REGISTRY]/a/-/a-1.0.0.tgz` sent ";
+    assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(" bytes of a body in "), "{}", outcome.stderr);
+    assert_eq!(registry.count(TARBALL), 2);
 }
 
 #[test]

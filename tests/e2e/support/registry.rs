@@ -210,7 +210,7 @@ async fn answer(
     match reply.kind {
         ReplyKind::Silent => std::future::pending().await,
         ReplyKind::After(requests) => wait_for(&shared, &path, requests).await,
-        ReplyKind::Whole | ReplyKind::Truncated => {}
+        ReplyKind::Whole | ReplyKind::Truncated | ReplyKind::Dripping => {}
     }
     Ok(reply.into_response())
 }

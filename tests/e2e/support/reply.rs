@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::Interval;
 
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -25,6 +27,8 @@ pub enum ReplyKind {
     Silent,
     /// Answers when so many requests for the path have come.
     After(usize),
+    /// Says that there are a billion bytes, and sends one of them now and then.
+    Dripping,
 }
 
 impl Reply {
@@ -53,6 +57,10 @@ impl Reply {
         Self { kind: ReplyKind::Truncated, ..self }
     }
 
+    pub fn dripping() -> Self {
+        Self { kind: ReplyKind::Dripping, ..Self::status(200) }
+    }
+
     pub fn after(self, requests: usize) -> Self {
         Self { kind: ReplyKind::After(requests), ..self }
     }
@@ -66,7 +74,9 @@ impl Reply {
             ReplyKind::Truncated => self.body.len() / 2,
             _ => self.body.len(),
         };
-        let body = ReplyBody { claimed: self.body.len(), rest: Some(self.body.slice(..sent)) };
+        let drip = (self.kind == ReplyKind::Dripping).then(|| tokio::time::interval(DRIP));
+        let claimed = if drip.is_some() { 1 << 30 } else { self.body.len() };
+        let body = ReplyBody { claimed, rest: Some(self.body.slice(..sent)), drip };
         response.body(body).unwrap()
     }
 }
@@ -76,7 +86,10 @@ impl Reply {
 pub struct ReplyBody {
     claimed: usize,
     rest: Option<Bytes>,
+    drip: Option<Interval>,
 }
+
+const DRIP: Duration = Duration::from_millis(10);
 
 impl Body for ReplyBody {
     type Data = Bytes;
@@ -84,8 +97,13 @@ impl Body for ReplyBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(drip) = &mut self.drip {
+            return drip
+                .poll_tick(context)
+                .map(|_| Some(Ok(Frame::data(Bytes::from_static(b"x")))));
+        }
         Poll::Ready(self.rest.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
