@@ -12,14 +12,16 @@ mod layers;
 mod network;
 mod output;
 mod overrides;
+mod proxies;
 #[cfg(test)]
 mod tests;
 mod unfit;
 
 pub use environment::Environment;
-pub use network::{NetworkSettings, Proxies};
+pub use network::{Identity, NetworkSettings};
 pub use output::{Color, LogLevel, OutputSettings};
 pub use overrides::Overrides;
+pub use proxies::{Proxies, Proxy};
 
 use crate::error::{Code, Error, Result};
 use crate::registry::{Credentials, Registries, ReplaceHost, parse_registry};
@@ -94,7 +96,7 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
     let credentials = credentials(&layers);
     Ok(Settings {
         registries: registries(&layers, &credentials)?,
-        network: NetworkSettings::from_layers(&layers, environment)?,
+        network: NetworkSettings::from_layers(&layers, environment, credentials)?,
         output: OutputSettings::from_layers(&layers, &mut warnings)?,
         omit: omit(&layers, environment, &mut warnings)?,
         ignore_scripts: flag("ignore-scripts")?,
@@ -269,7 +271,12 @@ fn registries(layers: &Layers, credentials: &Credentials) -> Result<Registries> 
 fn credentials(layers: &Layers) -> Credentials {
     let mut credentials = Credentials::default();
     for found in layers.matching(|key| key.starts_with("//")) {
-        credentials.set(found.key, found.value);
+        if Credentials::is_path(found.key) && !found.value.is_empty() {
+            let path = layers.path_of(found.value);
+            credentials.set(found.key, &path.to_string_lossy());
+        } else {
+            credentials.set(found.key, found.value);
+        }
     }
     credentials
 }

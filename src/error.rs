@@ -50,6 +50,8 @@ pub enum Code {
     TimedOut,
     /// The lockfile asks for a source that is not installed: git, or a tarball at another host.
     UnsupportedSource,
+    /// The proxy wants a user name and password, or others (npm: `E407`).
+    ProxyAuthentication,
     /// The registry wants other credentials, or any at all (npm: `E401`).
     Unauthorized,
     /// The lockfile is missing or does not agree with package.json, or the command line is wrong
@@ -58,7 +60,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 21] = [
+    pub const ALL: [Code; 22] = [
         Code::BadPlatform,
         Code::BadEngine,
         Code::Cache,
@@ -78,6 +80,7 @@ impl Code {
         Code::Tarball,
         Code::TimedOut,
         Code::UnsupportedSource,
+        Code::ProxyAuthentication,
         Code::Unauthorized,
         Code::Usage,
     ];
@@ -103,6 +106,7 @@ impl Code {
             Code::Tarball => "ETARBALL",
             Code::TimedOut => "ETIMEDOUT",
             Code::UnsupportedSource => "EUNSUPPORTEDSOURCE",
+            Code::ProxyAuthentication => "E407",
             Code::Unauthorized => "E401",
             Code::Usage => "EUSAGE",
         }

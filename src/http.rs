@@ -23,14 +23,16 @@ mod pool;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub use body::Body;
 pub use budget::{Budget, Reservation};
 
 use crate::backend::network::Network;
-use crate::config::NetworkSettings;
+use crate::config::{NetworkSettings, Proxy};
 use crate::error::{Code, Error, Result};
 use crate::registry::{host_and_port, redact};
+use crate::tls;
 use body::Gathering;
 use pace::Pace;
 use pool::{Lease, Pool};
@@ -164,10 +166,11 @@ impl Client {
         url: &Url,
         authorization: Option<String>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
-        let request = self.request(url, authorization)?;
+        let proxy = self.settings.proxies.of(url)?;
+        let request = self.request(url, authorization, proxy.as_ref())?;
         let mut is_fresh = false;
         loop {
-            let mut lease = self.pool.lease(url, is_fresh).await?;
+            let mut lease = self.pool.lease(url, proxy.as_ref(), is_fresh).await?;
             let answer = self.timed(lease.sender.send_request(request.clone())).await;
             if let Some(Err(_)) = answer
                 && lease.is_reused
@@ -184,8 +187,19 @@ impl Client {
         }
     }
 
-    fn request(&self, url: &Url, authorization: Option<String>) -> Result<Request<Empty<Bytes>>> {
-        let mut target = url.path().to_owned();
+    /// An http proxy is told the whole address; the way to an https one goes through a tunnel, in
+    /// which the request is the server's alone.
+    fn request(
+        &self,
+        url: &Url,
+        authorization: Option<String>,
+        proxy: Option<&Proxy>,
+    ) -> Result<Request<Empty<Bytes>>> {
+        let proxy = proxy.filter(|_| url.scheme() == "http");
+        let mut target = match proxy {
+            Some(_) => format!("http://{}{}", host_and_port(url), url.path()),
+            None => url.path().to_owned(),
+        };
         if let Some(query) = url.query() {
             target.push('?');
             target.push_str(query);
@@ -202,14 +216,12 @@ impl Client {
                 Error::new(Code::Network, message).with_source(cause)
             })?;
         if let Some(authorization) = authorization {
-            // The cause would say nothing, and must not show the value.
-            let mut value = HeaderValue::try_from(authorization).map_err(|_| {
-                let host = url.host_str().unwrap_or_default();
-                let message = format!("the credentials for `{host}` hold a line break or the like");
-                Error::new(Code::Config, message)
-            })?;
-            value.set_sensitive(true);
+            let owner = url.host_str().unwrap_or_default();
+            let value = secret_header(authorization, owner)?;
             request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        if let Some(proxy) = proxy {
+            tunnel::authorize(proxy, request.headers_mut())?;
         }
         Ok(request)
     }
@@ -292,6 +304,17 @@ async fn timed<F: Future>(network: &Network, limit: Duration, future: F) -> Opti
     network.timeout(limit, future).await
 }
 
+/// A header that no log shows.
+fn secret_header(text: String, owner: &str) -> Result<HeaderValue> {
+    // The cause would say nothing, and must not show the value.
+    let mut value = HeaderValue::try_from(text).map_err(|_| {
+        let message = format!("the credentials for `{owner}` hold a line break or the like");
+        Error::new(Code::Config, message)
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 fn redirect_target(url: &Url, headers: &HeaderMap) -> Result<Url, Error> {
     let refuse =
         |problem: &str| Error::new(Code::Network, format!("`{}` redirects {problem}", redact(url)));
@@ -331,6 +354,7 @@ fn refusal(url: &Url, status: u16, headers: &HeaderMap) -> Failure {
                 host_and_port(url)
             ))
         }
+        407 => tunnel::unauthorized(&shown),
         404 | 410 => Error::new(Code::NotFound, format!("`{shown}` does not exist")),
         _ => Error::new(Code::Network, format!("`{shown}` answered with status {status}")),
     })
@@ -339,7 +363,13 @@ fn refusal(url: &Url, status: u16, headers: &HeaderMap) -> Failure {
 /// A connection that broke, or an answer that ended early or makes no sense.
 fn broken(url: &Url, cause: hyper::Error) -> Failure {
     let message = format!("failed to download `{}`", redact(url));
-    Failure::passing(Error::new(Code::Network, message).with_source(cause))
+    let hint = tls::refusal_hint(&cause);
+    let error = Error::new(Code::Network, message).with_source(cause);
+    match hint {
+        // Another try would be refused alike.
+        Some(hint) => Failure::Lasting(error.with_hint(hint)),
+        None => Failure::passing(error),
+    }
 }
 
 fn too_large(url: &Url, limit: u64) -> Failure {

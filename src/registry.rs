@@ -8,7 +8,7 @@ use url::Url;
 
 mod credentials;
 
-pub use credentials::Credentials;
+pub use credentials::{CertificateFiles, Credentials};
 
 use crate::error::{Code, Error, Result};
 

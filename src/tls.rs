@@ -3,7 +3,8 @@
 //! Nothing is read before the first https address is asked for: an install that needs no network
 //! does not pay for the system's list of certificates.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::io;
 use std::path::Path;
@@ -15,33 +16,48 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
 
+mod identity;
+#[cfg(test)]
+mod tests;
+
+pub use identity::ClientIdentity;
+
 /// Makes TLS connections with what the settings say; they are read at the first one.
 #[derive(Default)]
 pub struct Connector {
-    config: OnceCell<Arc<ClientConfig>>,
+    /// One for each identity that a server may be shown, and one for none.
+    configs: RefCell<HashMap<Option<ClientIdentity>, Arc<ClientConfig>>>,
 }
 
 impl Connector {
     /// The configuration, read on first use. A certificate that cannot be read is an error each
     /// time it is asked for.
-    pub fn prepare(&self, settings: &NetworkSettings) -> Result<Handshake> {
-        if let Some(config) = self.config.get() {
+    pub fn prepare(
+        &self,
+        settings: &NetworkSettings,
+        identity: Option<&ClientIdentity>,
+    ) -> Result<Handshake> {
+        let identity = identity.cloned();
+        if let Some(config) = self.configs.borrow().get(&identity) {
             return Ok(Handshake { config: config.clone() });
         }
-        let config = Arc::new(client_config(settings)?);
-        Ok(Handshake { config: self.config.get_or_init(|| config).clone() })
+        let config = Arc::new(client_config(settings, identity.as_ref())?);
+        self.configs.borrow_mut().insert(identity, config.clone());
+        Ok(Handshake { config })
     }
 }
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let is_prepared = self.config.get().is_some();
-        formatter.debug_struct("Connector").field("is_prepared", &is_prepared).finish()
+        let configs = self.configs.borrow().len();
+        formatter.debug_struct("Connector").field("configs", &configs).finish()
     }
 }
 
@@ -65,31 +81,66 @@ impl Handshake {
     }
 }
 
-/// Whether a failed handshake is a matter of trust, which no retry mends.
-pub fn is_refused_certificate(error: &(dyn StdError + 'static)) -> bool {
+/// What helps where TLS was refused for a reason that no retry mends; `None` for all other
+/// failures.
+pub fn refusal_hint(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         // An `io::Error` shows the error inside it only here, not as its source.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let error = inner.map_or(error, |inner| inner as &(dyn StdError + 'static));
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return matches!(error, rustls::Error::InvalidCertificate(_));
+            return match error {
+                rustls::Error::InvalidCertificate(_) => {
+                    Some("if its certificate is right, set `cafile` to that of its authority")
+                }
+                rustls::Error::AlertReceived(alert) if is_about_the_client(*alert) => {
+                    Some("it wants a client's certificate: set `//host/:certfile` and `:keyfile`")
+                }
+                _ => None,
+            };
         }
         cause = error.source();
     }
-    false
+    None
 }
 
-fn client_config(settings: &NetworkSettings) -> Result<ClientConfig> {
+fn is_about_the_client(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+    )
+}
+
+fn client_config(
+    settings: &NetworkSettings,
+    identity: Option<&ClientIdentity>,
+) -> Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| refused("failed to set up TLS", error))?;
-    let mut config = if settings.strict_ssl {
-        builder.with_root_certificates(roots(settings)?).with_no_client_auth()
+    let builder = if settings.strict_ssl {
+        builder.with_root_certificates(roots(settings)?)
     } else {
         let verifier = Arc::new(AcceptAny { provider });
-        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        builder.dangerous().with_custom_certificate_verifier(verifier)
+    };
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (certificates, key) = identity.read()?;
+            builder
+                .with_client_auth_cert(certificates, key)
+                .map_err(|error| refused(format!("failed to use {}", identity.describe()), error))?
+        }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
@@ -201,164 +252,5 @@ impl ServerCertVerifier for AcceptAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-    use std::path::PathBuf;
-
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-    use rustls::{ServerConfig, ServerConnection, StreamOwned};
-    use tempfile::TempDir;
-    use url::Url;
-
-    use crate::backend::network::Driver;
-    use crate::backend::network::testing::run_on;
-    use crate::http::{Body, Budget, Client, Limits, Traffic};
-
-    type Authority = CertifiedIssuer<'static, KeyPair>;
-
-    fn authority() -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-    }
-
-    /// A server for the name `localhost` that answers every connection with the text `secure`.
-    fn start_server(authority: &Authority) -> Url {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, authority).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            )
-            .unwrap();
-        // A client that offered anything else would be refused.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let config = Arc::new(config);
-        let listener = TcpListener::bind("localhost:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let connection = ServerConnection::new(config.clone()).unwrap();
-                // A client that does not trust us goes away in the middle.
-                let _ = answer(StreamOwned::new(connection, stream.unwrap()));
-            }
-        });
-        Url::parse(&format!("https://localhost:{port}/")).unwrap()
-    }
-
-    fn answer(mut stream: StreamOwned<ServerConnection, std::net::TcpStream>) -> io::Result<()> {
-        use std::io::{Read, Write};
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte)?;
-            request.extend(byte);
-        }
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecure")?;
-        stream.flush()
-    }
-
-    fn get(url: &Url, settings: NetworkSettings) -> Result<Body> {
-        let spool = tempfile::tempdir().unwrap();
-        let budget = Budget::new(1 << 20);
-        let traffic = Arc::new(Traffic::default());
-        run_on(Driver::Epoll, async |network| {
-            let (limits, spool) = (Limits::default(), spool.path());
-            let client = Client::new(network, settings, limits, budget, spool, traffic);
-            client.get(url, |_| None).await
-        })
-    }
-
-    fn file(folder: &TempDir, text: &str) -> PathBuf {
-        let path = folder.path().join("ca.pem");
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    #[test]
-    fn an_authority_in_cafile_or_ca_is_trusted() {
-        let authority = authority();
-        let url = start_server(&authority);
-        let folder = tempfile::tempdir().unwrap();
-        let cafile = Some(file(&folder, &authority.pem()));
-        let settings = NetworkSettings { cafile, ..NetworkSettings::default() };
-        assert_eq!(get(&url, settings).unwrap().length(), 6);
-        let settings = NetworkSettings { ca: vec![authority.pem()], ..NetworkSettings::default() };
-        assert_eq!(get(&url, settings).unwrap().length(), 6);
-    }
-
-    #[test]
-    fn another_authority_is_refused_without_a_second_try() {
-        let url = start_server(&authority());
-        // The default wait before a second try is longer than any test may take.
-        let settings =
-            NetworkSettings { ca: vec![authority().pem()], ..NetworkSettings::default() };
-        let error = get(&url, settings.clone()).unwrap_err();
-        assert_eq!(error.code(), Code::Network);
-        assert!(error.hint().is_some_and(|hint| hint.contains("`cafile`")), "{error:?}");
-        let settings = NetworkSettings { strict_ssl: false, ..settings };
-        assert_eq!(get(&url, settings).unwrap().length(), 6);
-    }
-
-    #[test]
-    fn a_certificate_is_for_one_name() {
-        let authority = authority();
-        let mut url = start_server(&authority);
-        let settings = NetworkSettings { ca: vec![authority.pem()], ..NetworkSettings::default() };
-        assert!(get(&url, settings.clone()).is_ok());
-        if url.socket_addrs(|| None).unwrap().iter().any(std::net::SocketAddr::is_ipv4) {
-            url.set_host(Some("127.0.0.1")).unwrap();
-        } else {
-            url.set_host(Some("[::1]")).unwrap();
-        }
-        let settings = NetworkSettings { fetch_retries: 0, ..settings };
-        assert_eq!(get(&url, settings).unwrap_err().code(), Code::Network);
-    }
-
-    #[test]
-    fn files_that_hold_no_certificate_are_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let refusal = |settings: NetworkSettings| {
-            let error = Connector::default().prepare(&settings).unwrap_err();
-            assert_eq!(error.code(), Code::Config);
-            error.to_string()
-        };
-        let missing = Some(folder.path().join("missing"));
-        let settings = NetworkSettings { cafile: missing, ..NetworkSettings::default() };
-        let expected = format!("failed to read `cafile` `{}/missing`", folder.path().display());
-        assert_eq!(refusal(settings), expected);
-        let cafile = Some(file(&folder, "no certificate"));
-        let settings = NetworkSettings { cafile, ..NetworkSettings::default() };
-        let path = folder.path().join("ca.pem");
-        let expected = format!("`cafile` `{}` holds no certificate in PEM", path.display());
-        assert_eq!(refusal(settings), expected);
-        let ca = vec!["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_owned()];
-        let settings = NetworkSettings { ca, ..NetworkSettings::default() };
-        assert_eq!(refusal(settings), "failed to understand the certificates of `ca`");
-    }
-
-    #[test]
-    fn nothing_is_read_before_an_https_address_is_asked_for() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
-        let settings = NetworkSettings {
-            cafile: Some(PathBuf::from("/nonexistent")),
-            fetch_retries: 0,
-            ..NetworkSettings::default()
-        };
-        assert_eq!(get(&url, settings).unwrap_err().code(), Code::Network);
     }
 }

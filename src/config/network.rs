@@ -1,15 +1,15 @@
-//! Settings of the network: limits, retries, certificates, proxies. It opens no connection and
-//! reads no certificate.
+//! Settings of the network: limits, retries, certificates. It opens no connection and reads no
+//! certificate.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
 use super::environment::Environment;
 use super::layers::Layers;
-use crate::error::{Code, Error, Result};
+use super::proxies::Proxies;
+use crate::error::Result;
+use crate::registry::Credentials;
 
 /// Connections to one origin unless `maxsockets` is set. npm's own default is 15; a registry
 /// serves far more at once, and what is fetched here is known beforehand.
@@ -37,12 +37,27 @@ pub struct NetworkSettings {
     pub cafile: Option<PathBuf>,
     /// `NODE_EXTRA_CA_CERTS`, which adds to the system's certificates.
     pub extra_ca_files: Vec<PathBuf>,
+    /// Whose certificate to show where, by address.
+    pub credentials: Credentials,
+    /// The old `cert` and `key`, which any server that asks is shown.
+    pub identity: Option<Identity>,
     pub user_agent: String,
     pub proxies: Proxies,
 }
 
+/// A client's certificate and its key, in PEM.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
 impl NetworkSettings {
-    pub(super) fn from_layers(layers: &Layers, environment: &Environment) -> Result<Self> {
+    pub(super) fn from_layers(
+        layers: &Layers,
+        environment: &Environment,
+        credentials: Credentials,
+    ) -> Result<Self> {
         let connections_max = match bounded(layers, "maxsockets", CONNECTIONS_MAX)? {
             None => CONNECTIONS_DEFAULT,
             // npm (and Node) understand 0 as no limit of their own.
@@ -68,14 +83,15 @@ impl NetworkSettings {
             )?,
             fetch_timeout: milliseconds("fetch-timeout", Duration::from_secs(5 * 60))?,
             strict_ssl: layers.flag("strict-ssl")?.unwrap_or(true),
-            // Unquoted, the line breaks of a certificate are two characters.
-            ca: ca.into_iter().map(|found| found.value.replace("\\n", "\n")).collect(),
+            ca: ca.into_iter().map(|found| with_line_breaks(found.value)).collect(),
             cafile: layers.path("cafile"),
             extra_ca_files: environment
                 .get("NODE_EXTRA_CA_CERTS")
                 .map(PathBuf::from)
                 .into_iter()
                 .collect(),
+            credentials,
+            identity: identity(layers),
             user_agent: user_agent(layers)?,
             proxies: Proxies::from_layers(layers, environment),
         })
@@ -96,60 +112,11 @@ impl Default for NetworkSettings {
             ca: Vec::new(),
             cafile: None,
             extra_ca_files: Vec::new(),
+            credentials: Credentials::default(),
+            identity: None,
             user_agent: user_agent_default(),
             proxies: Proxies::default(),
         }
-    }
-}
-
-/// The proxies that are set. None is supported yet, so an address that would need one is refused
-/// when a connection is made: a warm install behind a proxy works, for it makes none.
-#[derive(Clone, Default)]
-pub struct Proxies {
-    /// For https addresses, and before `plain` for http ones.
-    secure: Option<String>,
-    plain: Option<String>,
-    exceptions: Vec<String>,
-}
-
-impl Proxies {
-    fn from_layers(layers: &Layers, environment: &Environment) -> Self {
-        let set = |key| layers.text(key).map(|found| found.value).filter(|value| is_proxy(value));
-        let variable = |name| environment.get_any_case(name).filter(|value| is_proxy(value));
-        // `proxy=false` and `proxy=null` say that there is none, whatever the environment says.
-        let is_off = layers.text("proxy").is_some_and(|found| found.value == "false");
-        let configured = set("https-proxy").or_else(|| set("proxy"));
-        let secure = configured.or_else(|| variable("https_proxy")).filter(|_| !is_off);
-        let plain = variable("http_proxy").or_else(|| variable("proxy")).filter(|_| !is_off);
-        let listed =
-            layers.list("noproxy").filter(|list| list.iter().any(|one| !one.value.is_empty()));
-        let exceptions = match listed {
-            Some(list) => list.into_iter().map(|found| found.value).collect::<Vec<_>>().join(","),
-            None => environment.get_any_case("no_proxy").unwrap_or_default().to_owned(),
-        };
-        let exceptions = exceptions.split(',').map(|host| host.trim().to_lowercase()).collect();
-        Self { secure: secure.map(str::to_owned), plain: plain.map(str::to_owned), exceptions }
-    }
-
-    /// Refuses an address that the settings want to be reached through a proxy.
-    pub fn check(&self, url: &Url) -> Result<()> {
-        let host = url.host_str().unwrap_or_default();
-        let plain = self.plain.as_ref().filter(|_| url.scheme() == "http");
-        if self.secure.as_ref().or(plain).is_none() || self.is_exception(host) {
-            return Ok(());
-        }
-        let message = format!("a proxy is set for `{host}`, and proxies are not supported yet");
-        Err(Error::new(Code::Config, message)
-            .with_hint(format!("add `{host}` to `noproxy` if it can be reached directly")))
-    }
-
-    /// `example.org` and `.example.org` stand for that host and those below it, `*` for all.
-    fn is_exception(&self, host: &str) -> bool {
-        self.exceptions.iter().any(|exception| {
-            let suffix = exception.trim_start_matches('.');
-            let head = host.strip_suffix(suffix).filter(|_| !suffix.is_empty());
-            exception == "*" || head.is_some_and(|head| head.is_empty() || head.ends_with('.'))
-        })
     }
 }
 
@@ -162,25 +129,27 @@ impl fmt::Debug for NetworkSettings {
             .field("fetch_timeout", &self.fetch_timeout)
             .field("strict_ssl", &self.strict_ssl)
             .field("cafile", &self.cafile)
+            .field("credentials", &self.credentials)
+            .field("identity", &self.identity)
             .field("proxies", &self.proxies)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Proxies {
-    /// A proxy's address may hold a password.
+impl fmt::Debug for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Proxies")
-            .field("secure", &self.secure.is_some())
-            .field("plain", &self.plain.is_some())
-            .field("exceptions", &self.exceptions)
-            .finish()
+        formatter.debug_struct("Identity").finish_non_exhaustive()
     }
 }
 
-fn is_proxy(value: &str) -> bool {
-    !matches!(value, "" | "false" | "null")
+fn identity(layers: &Layers) -> Option<Identity> {
+    let pem = |key| layers.text(key).map(|found| with_line_breaks(found.value));
+    Some(Identity { certificate: pem("cert")?, key: pem("key")? })
+}
+
+/// Unquoted, the line breaks of a certificate are two characters.
+fn with_line_breaks(text: &str) -> String {
+    text.replace("\\n", "\n")
 }
 
 fn bounded(layers: &Layers, key: &str, limit: u64) -> Result<Option<u64>> {

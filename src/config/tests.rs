@@ -235,27 +235,88 @@ fn the_layouts_that_are_supported_may_be_named() {
     assert!(place.load().is_ok());
 }
 
+/// The proxy that an address is reached by, with its authorization.
+fn proxy(place: &Place, address: &str) -> Option<(String, Option<String>)> {
+    let proxy = place.settings().network.proxies.of(&Url::parse(address).unwrap()).unwrap();
+    proxy.map(|proxy| (proxy.url.to_string(), proxy.authorization))
+}
+
+fn is_proxied(place: &Place, address: &str) -> bool {
+    proxy(place, address).is_some()
+}
+
 #[test]
-fn an_address_behind_a_proxy_is_refused_unless_it_is_an_exception() {
-    let check = |place: &Place, address: &str| {
-        place.settings().network.proxies.check(&Url::parse(address).unwrap()).is_ok()
-    };
-    let place = Place::new().project("https-proxy=http://u:secret@proxy.test:3128");
-    assert!(!check(&place, "https://a.test/"));
-    assert!(!format!("{:?}", place.settings()).contains("secret"));
-    let place = place.variable("NO_PROXY", "localhost, .a.test,");
+fn a_configured_proxy_is_for_every_address_and_hides_those_of_the_environment() {
+    let place = Place::new()
+        .project("proxy=http://plain.test:3128\nhttps-proxy=http://u:p%40ss@secure.test")
+        .variable("HTTP_PROXY", "http://variable.test");
+    // base64 of `u:p@ss`.
+    let expected = ("http://secure.test/".to_owned(), Some("Basic dTpwQHNz".to_owned()));
+    assert_eq!(proxy(&place, "https://a.test/"), Some(expected.clone()));
+    assert_eq!(proxy(&place, "http://a.test/"), Some(expected));
+    let shown = format!("{:?}", place.settings());
+    assert!(!shown.contains("p%40ss") && !shown.contains("dTpwQHNz"), "{shown}");
+    let place = Place::new().project("proxy=http://plain.test:3128");
+    assert_eq!(proxy(&place, "https://a.test/"), Some(("http://plain.test:3128/".into(), None)));
+}
+
+#[test]
+fn the_environments_proxies_are_by_scheme_as_in_npm() {
+    let place = Place::new().variable("http_proxy", "http://proxy.test");
+    assert!(is_proxied(&place, "http://a.test/"));
+    assert!(!is_proxied(&place, "https://a.test/"));
+    let place = Place::new().variable("HTTPS_PROXY", "http://proxy.test");
+    assert!(is_proxied(&place, "http://a.test/"));
+    assert!(is_proxied(&place, "https://a.test/"));
+    let place = Place::new().variable("ALL_PROXY", "http://proxy.test");
+    assert!(!is_proxied(&place, "https://a.test/"));
+}
+
+#[test]
+fn proxy_false_leaves_the_environments_proxy_alone_as_in_npm() {
+    let place = Place::new().project("proxy=false").variable("http_proxy", "http://proxy.test");
+    assert!(is_proxied(&place, "http://a.test/"));
+}
+
+#[test]
+fn hosts_are_exceptions_with_all_below_them() {
+    let place = Place::new()
+        .project("proxy=http://proxy.test")
+        .variable("NO_PROXY", "localhost, .a.test,[::1],b.test:80");
     for (address, is_direct) in [
         ("https://a.test/", true),
         ("https://b.a.test/", true),
+        ("https://A.test/", true),
         ("http://localhost:4873/", true),
+        ("http://[::1]/", true),
         ("https://ba.test/", false),
+        ("https://a.test.evil.test/", false),
+        ("http://b.test/", false),
     ] {
-        assert_eq!(check(&place, address), is_direct, "{address}");
+        assert_eq!(!is_proxied(&place, address), is_direct, "{address}");
     }
-    let place = Place::new().variable("http_proxy", "http://proxy.test");
-    assert!(!check(&place, "http://a.test/"));
-    assert!(check(&place, "https://a.test/"));
-    assert!(check(&place.project("proxy=false"), "http://a.test/"));
+    let place = place.project("proxy=http://proxy.test\nnoproxy[]=c.test\nnoproxy[]=d.test");
+    assert!(is_proxied(&place, "https://a.test/"));
+    assert!(!is_proxied(&place, "https://d.test/"));
+    let place = place.project("proxy=http://proxy.test\nnoproxy=*");
+    assert!(!is_proxied(&place, "https://a.test/"));
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_refused_where_it_is_needed() {
+    let cases = [
+        ("socks5://u:secret@p.test", "is a SOCKS proxy, which is not supported"),
+        ("ftp://u:secret@p.test", "is not the address of an http or https proxy"),
+        ("p.test", "is not the address of a proxy"),
+    ];
+    for (address, problem) in cases {
+        let place = Place::new().variable("https_proxy", address).variable("no_proxy", "b.test");
+        let proxies = place.settings().network.proxies;
+        let error = proxies.of(&Url::parse("https://a.test/").unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), format!("`https_proxy` in the environment {problem}"));
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        assert!(proxies.of(&Url::parse("https://b.test/").unwrap()).unwrap().is_none());
+    }
 }
 
 #[test]

@@ -8,18 +8,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Empty;
+use hyper::StatusCode;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::rt::{Read, Write};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
 
-use super::retry::Failure;
+use super::retry::{self, Failure};
 use super::timed;
-use crate::backend::network::{self, Network};
-use crate::config::NetworkSettings;
+use super::tunnel::{self, Refusal};
+use crate::backend::network::{self, Connection, Network};
+use crate::config::{NetworkSettings, Proxy};
 use crate::error::{Code, Error};
 use crate::registry::{host_and_port, redact};
-use crate::tls::{self, Connector};
+use crate::tls::{self, ClientIdentity, Connector};
 
 pub type Sender = SendRequest<Empty<Bytes>>;
 
@@ -50,13 +52,14 @@ impl Lease {
     }
 }
 
-/// Two addresses of one origin may share a connection.
+/// Two addresses of one origin may share a connection, if both are for the same person.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Origin {
     is_secure: bool,
     /// An IPv6 address has no brackets.
     host: String,
     port: u16,
+    identity: Option<ClientIdentity>,
 }
 
 #[derive(Debug)]
@@ -76,9 +79,15 @@ impl Pool {
     }
 
     /// Waits for a free slot, then takes an idle connection or makes one. `is_fresh` asks for a
-    /// new one, in place of an idle one.
-    pub async fn lease(&self, url: &Url, is_fresh: bool) -> Result<Lease, Failure> {
-        let origin = Origin::of(url)?;
+    /// new one, in place of an idle one. An address is always reached by the same `proxy`.
+    pub async fn lease(
+        &self,
+        url: &Url,
+        proxy: Option<&Proxy>,
+        is_fresh: bool,
+    ) -> Result<Lease, Failure> {
+        let mut origin = Origin::of(url)?;
+        origin.identity = ClientIdentity::of(url, &self.settings);
         let connections = self.connections(&origin);
         let Ok(slot) = connections.slots.clone().acquire_owned().await else {
             unreachable!("the semaphore of a pool is never closed")
@@ -92,7 +101,7 @@ impl Pool {
         let is_reused = reused.is_some();
         let sender = match reused {
             Some(sender) => sender,
-            None => self.open(url, &origin, &connections).await?,
+            None => self.open(url, proxy, &origin, &connections).await?,
         };
         Ok(Lease { sender, is_reused, connections, _slot: slot })
     }
@@ -121,46 +130,103 @@ impl Pool {
     async fn open(
         &self,
         url: &Url,
+        proxy: Option<&Proxy>,
         origin: &Origin,
         connections: &Connections,
     ) -> Result<Sender, Failure> {
-        self.settings.proxies.check(url)?;
-        let handshake =
-            if origin.is_secure { Some(self.tls.prepare(&self.settings)?) } else { None };
-        let place = host_and_port(url);
+        let identity = origin.identity.as_ref();
+        let handshake = origin.is_secure.then(|| self.tls.prepare(&self.settings, identity));
+        let handshake = handshake.transpose()?;
         let opening = Box::pin(async {
-            let addresses = connections
-                .addresses
-                .get_or_try_init(|| network::resolve(&origin.host, origin.port))
-                .await?;
-            let stream = self.network.connect(addresses).await?;
-            match handshake {
-                Some(handshake) => {
-                    let stream = handshake.run(&origin.host, stream).await?;
-                    start(&self.network, stream).await
-                }
-                None => start(&self.network, stream).await,
-            }
+            let stream = match proxy {
+                None => self.connect(origin, connections).await?,
+                Some(proxy) => self.connect_to_proxy(proxy, connections).await?,
+            };
+            let Some(handshake) = handshake else {
+                return Ok(start(&self.network, stream).await?);
+            };
+            let stream = match proxy {
+                None => stream,
+                Some(proxy) => tunnel::open(stream, url, proxy).await?,
+            };
+            let stream = handshake.run(&origin.host, stream).await.map_err(Cause::from)?;
+            Ok(start(&self.network, stream).await?)
         });
-        let Some(opened) = timed(&self.network, self.settings.fetch_timeout, opening).await else {
-            let message = format!("`{place}` accepted no connection in time");
+        let limit = self.settings.fetch_timeout;
+        let place = match proxy {
+            None => format!("`{}`", host_and_port(url)),
+            Some(proxy) => {
+                format!("`{}` by the proxy `{}`", host_and_port(url), host_and_port(&proxy.url))
+            }
+        };
+        let Some(opened) = timed(&self.network, limit, opening).await else {
+            let message = format!("{place} accepted no connection in time");
             return Err(Failure::passing(Error::new(Code::Network, message)));
         };
-        opened.map_err(|cause| {
-            let is_refused = tls::is_refused_certificate(&*cause);
-            let error = Error::new(Code::Network, format!("failed to connect to `{place}`"))
-                .with_source(cause);
-            if is_refused {
-                let hint = "if its certificate is right, set `cafile` to that of its authority";
-                Failure::Lasting(error.with_hint(hint))
-            } else {
-                Failure::passing(error)
-            }
-        })
+        opened.map_err(|refusal| refused(&place, url, refusal))
+    }
+
+    async fn connect(
+        &self,
+        origin: &Origin,
+        connections: &Connections,
+    ) -> Result<Connection, Cause> {
+        let addresses = connections
+            .addresses
+            .get_or_try_init(|| network::resolve(&origin.host, origin.port))
+            .await?;
+        Ok(self.network.connect(addresses).await?)
+    }
+
+    /// To an https proxy the connection is secure itself, whatever goes through it.
+    async fn connect_to_proxy(
+        &self,
+        proxy: &Proxy,
+        connections: &Connections,
+    ) -> Result<Connection, Cause> {
+        let origin = Origin::of(&proxy.url)?;
+        let stream = self.connect(&origin, connections).await?;
+        if !origin.is_secure {
+            return Ok(stream);
+        }
+        let handshake = self.tls.prepare(&self.settings, None)?;
+        Ok(Box::new(handshake.run(&origin.host, stream).await?))
     }
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// What came of an attempt to connect, for the person who waits for it.
+fn refused(place: &str, url: &Url, refusal: Refusal) -> Failure {
+    let message = format!("failed to connect to {place}");
+    let error = Error::new(Code::Network, message);
+    match refusal {
+        Refusal::Status(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => {
+            Failure::Lasting(tunnel::unauthorized(&host_and_port(url)))
+        }
+        Refusal::Status(status) => {
+            let error = error.with_source(format!("the proxy answered with status {status}"));
+            if retry::is_passing_status(status.as_u16()) {
+                Failure::passing(error)
+            } else {
+                Failure::Lasting(error)
+            }
+        }
+        Refusal::Broken(cause) => {
+            // Settings that cannot be used are reported as what they are.
+            let cause = match cause.downcast::<Error>() {
+                Ok(error) => return Failure::Lasting(*error),
+                Err(cause) => cause,
+            };
+            let hint = tls::refusal_hint(&*cause);
+            let error = error.with_source(cause);
+            match hint {
+                Some(hint) => Failure::Lasting(error.with_hint(hint)),
+                None => Failure::passing(error),
+            }
+        }
+    }
+}
+
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connections {
     fn take_idle(&self) -> Option<Sender> {
@@ -179,7 +245,7 @@ impl Origin {
         let is_web = matches!(url.scheme(), "http" | "https");
         match (host, url.port_or_known_default()) {
             (Some(host), Some(port)) if is_web => {
-                Ok(Self { is_secure: url.scheme() == "https", host, port })
+                Ok(Self { is_secure: url.scheme() == "https", host, port, identity: None })
             }
             _ => {
                 let message = format!("`{}` is not an http or https address", redact(url));

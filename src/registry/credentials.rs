@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
@@ -14,6 +15,8 @@ const TOKEN: &str = "_authToken";
 const AUTH: &str = "_auth";
 const USERNAME: &str = "username";
 const PASSWORD: &str = "_password";
+const CERTIFICATE: &str = "certfile";
+const KEY: &str = "keyfile";
 
 /// The keys of `.npmrc` that hold credentials, with their values.
 #[derive(Clone, Default)]
@@ -21,57 +24,80 @@ pub struct Credentials {
     values: BTreeMap<String, String>,
 }
 
+/// The files with a client's certificate and its key, in PEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateFiles<'c> {
+    pub certificate: &'c Path,
+    pub key: &'c Path,
+}
+
 impl Credentials {
-    /// Whether keys that end so are about credentials. npm knows `email` as well, and sends it
-    /// nowhere.
+    /// Whether keys that end so hold credentials. npm knows `email` as well, and sends it nowhere.
     pub fn is_kind(kind: &str) -> bool {
-        let others = ["certfile", "keyfile", "email"];
-        matches!(kind, TOKEN | AUTH | USERNAME | PASSWORD) || others.contains(&kind)
+        matches!(kind, TOKEN | AUTH | USERNAME | PASSWORD | CERTIFICATE | KEY | "email")
+    }
+
+    /// Whether the value of a key such as `//host/:certfile` is the path of a file.
+    pub fn is_path(key: &str) -> bool {
+        key.rsplit_once(':').is_some_and(|(_, kind)| matches!(kind, CERTIFICATE | KEY))
     }
 
     /// Keeps a key such as `//host/:_authToken`, unless it is of another kind or has no value.
     pub fn set(&mut self, key: &str, value: &str) {
-        let kind = key.rsplit_once(':').map(|(_, kind)| kind);
-        let is_credential = matches!(kind, Some(TOKEN | AUTH | USERNAME | PASSWORD));
+        let is_credential = key.rsplit_once(':').is_some_and(|(_, kind)| Self::is_kind(kind));
         if is_credential && !value.is_empty() {
             self.values.insert(key.to_owned(), value.to_owned());
         }
     }
 
-    /// The header's value for an address. Walks from the whole address up to its host, taking off
-    /// a segment or a slash at a time, so that neither another host nor a path beside the one that
-    /// is named can match (npm 11.19, `npm-registry-fetch/lib/auth.js`).
+    /// The header's value for an address.
     ///
     /// npm goes on to try the registry's own credentials for any address at the same host. That is
     /// left out: a token for one folder of a host is not meant for its other folders.
     pub fn authorization(&self, url: &Url) -> Option<String> {
+        self.header(&self.prefix(url)?)
+    }
+
+    /// The certificate for an address. Like npm, it goes by the same key as the header: where a
+    /// longer prefix has a token and no certificate, none is shown.
+    pub fn certificate(&self, url: &Url) -> Option<CertificateFiles<'_>> {
+        self.files(&self.prefix(url)?)
+    }
+
+    /// The longest prefix of an address that has credentials of any kind. Walks from the whole
+    /// address up to its host, taking off a segment or a slash at a time, so that neither another
+    /// host nor a path beside the one that is named can match (npm 11.19,
+    /// `npm-registry-fetch/lib/auth.js`).
+    fn prefix(&self, url: &Url) -> Option<String> {
         if self.values.is_empty() {
             return None;
         }
-        let address = format!("//{}{}", super::host_and_port(url), url.path());
-        let mut prefix = address.as_str();
+        let mut prefix = format!("//{}{}", super::host_and_port(url), url.path());
         while prefix.len() > "//".len() {
-            if let Some(header) = self.header(prefix) {
-                return Some(header);
+            if self.header(&prefix).is_some() || self.files(&prefix).is_some() {
+                return Some(prefix);
             }
             let end = match prefix.strip_suffix('/') {
                 Some(rest) => rest.len(),
                 None => prefix.rfind('/').map_or(0, |slash| slash + 1),
             };
-            prefix = &prefix[..end];
+            prefix.truncate(end);
         }
         None
     }
 
+    fn value(&self, prefix: &str, kind: &str) -> Option<&str> {
+        self.values.get(&format!("{prefix}:{kind}")).map(String::as_str)
+    }
+
     fn header(&self, prefix: &str) -> Option<String> {
-        let value = |kind: &str| self.values.get(&format!("{prefix}:{kind}"));
-        if let Some(token) = value(TOKEN) {
+        if let Some(token) = self.value(prefix, TOKEN) {
             return Some(format!("Bearer {token}"));
         }
-        if let Some(auth) = value(AUTH) {
+        if let Some(auth) = self.value(prefix, AUTH) {
             return Some(format!("Basic {auth}"));
         }
-        let (username, password) = (value(USERNAME)?, value(PASSWORD)?);
+        let (username, password) = (self.value(prefix, USERNAME)?, self.value(prefix, PASSWORD)?);
         // Node takes base64 with and without its padding.
         let config = GeneralPurposeConfig::new()
             .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -80,6 +106,11 @@ impl Credentials {
         let mut pair = format!("{username}:").into_bytes();
         pair.extend(password);
         Some(format!("Basic {}", STANDARD.encode(pair)))
+    }
+
+    fn files(&self, prefix: &str) -> Option<CertificateFiles<'_>> {
+        let path = |kind| self.value(prefix, kind).map(Path::new);
+        Some(CertificateFiles { certificate: path(CERTIFICATE)?, key: path(KEY)? })
     }
 }
 
@@ -148,6 +179,22 @@ mod tests {
         assert_eq!(sent(&[user[0]]), None);
         assert_eq!(sent(&[("//r.test/:_authToken", "")]), None);
         assert_eq!(sent(&[("//r.test/:email", "e")]), None);
+    }
+
+    #[test]
+    fn a_certificate_goes_by_the_same_key_as_the_header() {
+        let mut credentials = Credentials::default();
+        credentials.set("//r.test/:certfile", "/c");
+        credentials.set("//r.test/:keyfile", "/k");
+        credentials.set("//r.test/a/:_authToken", "t");
+        credentials.set("//s.test/:certfile", "/c");
+        let shown = |address: &str| {
+            let files = credentials.certificate(&Url::parse(address).unwrap());
+            files.map(|files| (files.certificate.to_owned(), files.key.to_owned()))
+        };
+        assert_eq!(shown("https://r.test/b.tgz"), Some(("/c".into(), "/k".into())));
+        assert_eq!(shown("https://r.test/a/b.tgz"), None);
+        assert_eq!(shown("https://s.test/b.tgz"), None);
     }
 
     #[test]

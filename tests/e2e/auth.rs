@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::project::Resolved;
-use crate::support::{Package, Project, Registry, Reply};
+use crate::support::{Authority, Clients, Package, Project, Proxy, Registry, Reply};
 
 /// The authorization that each tarball was asked for with, sorted by path.
 fn authorizations(registry: &Registry) -> Vec<(String, Option<String>)> {
@@ -183,22 +183,73 @@ fn the_registry_can_come_from_the_environment() {
     assert_eq!(registry.paths(), ["/a/-/a-1.0.0.tgz"]);
 }
 
+/// Settings that hold a secret each, for a registry that fails.
+const SECRETS: [&str; 7] = [
+    "{host}:_authToken=s3cr3t",
+    // base64 of `user:s3cr3t`, and of `s3cr3t`.
+    "{host}:_auth=dXNlcjpzM2NyM3Q=",
+    "{host}:username=user\n{host}:_password=czNjcjN0",
+    "{host}:_authToken=${SECRET}",
+    "{host}:_authToken=\"s3cr3t\\nx\"",
+    "proxy=http://user:s3cr3t@{proxy}",
+    "proxy=socks5://user:s3cr3t@{proxy}",
+];
+
+#[track_caller]
+fn assert_says_no_secret(project: &Project, options: &[&str]) {
+    let forms = ["s3cr3t", "dXNlcjpzM2NyM3Q", "czNjcjN0"];
+    for output in [&["-v"][..], &["--json", "-v"], &["--stats", "-v"]] {
+        let outcome = project.ci(&[options, output].concat());
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+        for form in forms {
+            let said = format!("{}{}", outcome.stderr, outcome.stdout);
+            assert!(!said.contains(form), "{options:?}: {said}");
+        }
+    }
+}
+
 #[test]
 fn no_secret_is_ever_printed() {
     let registry = Registry::start();
+    let proxy = Proxy::start();
     let a = Package::new("a", "1.0.0");
-    let host = registry.nerf_dart();
-    let settings = format!("{host}:_authToken=s3cr3t\n");
-    for status in [401, 403, 404, 500] {
-        registry.reply_always("/a/-/a-1.0.0.tgz", Reply::status(status));
-        let settings = format!("{}{settings}", crate::retry::FAST);
-        let project = Project::new(&registry).npmrc(&settings).with(&a);
-        for arguments in [&["-v"][..], &["--json"], &["--stats"]] {
-            let outcome = project.ci(arguments);
-            assert_eq!(outcome.code, Some(1));
-            assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
-            assert!(!outcome.stdout.contains("s3cr3t"), "{}", outcome.stdout);
+    for settings in SECRETS {
+        let settings = settings
+            .replace("{host}", &registry.nerf_dart())
+            .replace("{proxy}", &proxy.authority());
+        for status in [401, 403, 404, 407, 500] {
+            registry.reply_always("/a/-/a-1.0.0.tgz", Reply::status(status));
+            let project = Project::new(&registry)
+                .npmrc(&format!("{}{settings}\n", crate::retry::FAST))
+                .env("SECRET", "s3cr3t")
+                .with(&a);
+            assert_says_no_secret(&project, &[]);
         }
+    }
+}
+
+#[test]
+fn no_secret_of_the_command_line_or_of_a_wrong_setting_is_printed() {
+    let registry = Registry::start();
+    let a = Package::new("a", "1.0.0");
+    let token = format!("--{}:_authToken=s3cr3t", registry.nerf_dart());
+    assert_says_no_secret(&Project::new(&registry).with(&a), &[&token]);
+    assert_says_no_secret(&Project::new(&registry).with(&a), &["--proxy=s3cr3t"]);
+    let registry_option = "--registry=http://user:s3cr3t@127.0.0.1:9/";
+    assert_says_no_secret(&Project::new(&registry).with(&a), &[registry_option]);
+    for settings in [
+        "registry=${SECRET}",
+        "@s:registry=${SECRET}",
+        "strict-ssl=s3cr3t",
+        "maxsockets=s3cr3t",
+        "umask=s3cr3t",
+        "install-strategy=s3cr3t",
+        "cert=s3cr3t\nkey=s3cr3t",
+        "_auth=s3cr3t",
+    ] {
+        let secure = Registry::start_secure(Authority::new().server(Clients::Anyone));
+        let project = Project::new(&secure).without_registry_option().with(&a).npmrc(settings);
+        assert_says_no_secret(&project.env("SECRET", "s3cr3t"), &[]);
     }
 }
 

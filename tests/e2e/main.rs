@@ -39,6 +39,7 @@ mod optional;
 mod output;
 mod place;
 mod platform;
+mod proxy;
 mod read_only_cache;
 #[cfg(feature = "io-uring")]
 mod refusals;
@@ -49,6 +50,7 @@ mod settings;
 mod sources;
 mod sync;
 mod timings;
+mod tls;
 #[cfg(not(feature = "io-uring"))]
 mod without_ring;
 mod workspaces;

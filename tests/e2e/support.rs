@@ -2,19 +2,23 @@
 //! trees to compare.
 
 pub mod archive;
+pub mod authority;
 pub mod engine;
 pub mod npm;
 pub mod npm_cache;
 pub mod outcome;
 pub mod package;
 pub mod project;
+pub mod proxy;
 pub mod registry;
 pub mod reply;
 pub mod schema;
 pub mod tree;
 
+pub use authority::{Authority, Clients};
 pub use package::Package;
 pub use project::Project;
+pub use proxy::Proxy;
 pub use registry::Registry;
 pub use reply::Reply;
 

@@ -11,6 +11,8 @@ mod extract;
 mod fetch;
 mod integrity;
 mod optional;
+mod proxy;
 mod retry;
 mod settings;
 mod sources;
+mod tls;

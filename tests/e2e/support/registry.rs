@@ -16,13 +16,17 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::package::{Package, hex_digest};
 use super::reply::{Reply, ReplyBody, ReplyKind};
 
 pub struct Registry {
     address: SocketAddr,
+    is_secure: bool,
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -33,6 +37,9 @@ pub struct Registry {
 pub struct Seen {
     pub path: String,
     pub authorization: Option<String>,
+    pub proxy_authorization: Option<String>,
+    /// Whether the connection came with a client's certificate.
+    pub has_certificate: bool,
     pub user_agent: Option<String>,
     pub at: Instant,
 }
@@ -57,6 +64,16 @@ struct State {
 
 impl Registry {
     pub fn start() -> Self {
+        Self::start_on(None)
+    }
+
+    /// An https registry.
+    pub fn start_secure(config: ServerConfig) -> Self {
+        Self::start_on(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn start_on(tls: Option<TlsAcceptor>) -> Self {
+        let is_secure = tls.is_some();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -70,16 +87,22 @@ impl Registry {
         let thread = std::thread::spawn(move || {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             let runtime = builder.enable_all().build().unwrap();
-            runtime.spawn(accept(listener, address, for_thread));
+            runtime.spawn(accept(listener, address, tls, for_thread));
             // Ends as well where the sender is dropped; what is still open ends with the runtime.
             let _ = runtime.block_on(stopped);
         });
-        Self { address, shared, stop: Some(stop), thread: Some(thread) }
+        Self { address, is_secure, shared, stop: Some(stop), thread: Some(thread) }
     }
 
     /// The registry's address, with its final slash.
     pub fn url(&self) -> String {
-        format!("http://{}/", self.address)
+        let scheme = if self.is_secure { "https" } else { "http" };
+        format!("{scheme}://{}/", self.address)
+    }
+
+    /// The host and port.
+    pub fn authority(&self) -> String {
+        self.address.to_string()
     }
 
     /// The address as keys of `.npmrc` have it: `//host:port/`.
@@ -162,30 +185,55 @@ impl Drop for Registry {
     }
 }
 
-async fn accept(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>) {
+async fn accept(
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let shared = Arc::clone(&shared);
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
         tokio::spawn(async move {
             {
                 let mut state = shared.state.lock().unwrap();
                 state.connections += 1;
                 state.connections_max = state.connections_max.max(state.connections);
             }
-            let service = service_fn(|request| answer(request, address, Arc::clone(&shared)));
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that hangs up is no failure of ours.
-            let _ = connection.await;
+            match tls {
+                None => serve(stream, address, false, &shared).await,
+                // A client that does not trust us goes away in the middle.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+                        serve(stream, address, has_certificate, &shared).await;
+                    }
+                }
+            }
             shared.state.lock().unwrap().connections -= 1;
         });
     }
 }
 
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    has_certificate: bool,
+    shared: &Arc<Shared>,
+) {
+    let service =
+        service_fn(|request| answer(request, address, has_certificate, Arc::clone(shared)));
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // A client that hangs up is no failure of ours.
+    let _ = connection.await;
+}
+
 async fn answer(
     request: Request<Incoming>,
     address: SocketAddr,
+    has_certificate: bool,
     shared: Arc<Shared>,
 ) -> Result<Response<ReplyBody>, Infallible> {
     let path = request.uri().path().to_owned();
@@ -198,6 +246,8 @@ async fn answer(
         state.seen.push(Seen {
             path: path.clone(),
             authorization: header("authorization"),
+            proxy_authorization: header("proxy-authorization"),
+            has_certificate,
             user_agent: header("user-agent"),
             at: Instant::now(),
         });
