@@ -170,7 +170,9 @@ fn without_effect(layers: &Layers) -> Vec<String> {
             }
             Some(Role::Used | Role::Refused { .. }) => None,
             None if Credentials::is_kind(kind) => None,
-            None => Some(format!("`{key}` in {origin} has no effect: npm knows no such setting")),
+            None => {
+                Some(format!("{} in {origin} has no effect: npm knows no such setting", name(key)))
+            }
         }
     });
     told.collect()
@@ -183,6 +185,17 @@ fn members(layers: &Layers) -> Result<Members> {
         all: layers.flag("workspaces")?,
         with_root: layers.flag("include-workspace-root")?.unwrap_or(false),
     })
+}
+
+/// An unknown key as it may be shown: one with more than small letters in its name can be a line
+/// without its `=`, and a secret.
+fn name(key: &str) -> String {
+    let is_plain = |text: &str| text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'-' | b'.'));
+    match key.rsplit_once(':') {
+        None if is_plain(key) => format!("`{key}`"),
+        Some((_, kind)) if is_plain(kind) => format!("a key that ends with `:{kind}`"),
+        _ => "a key".to_owned(),
+    }
 }
 
 /// npm's two ways to write one: octal digits with a leading zero, or a decimal number.

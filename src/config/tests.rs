@@ -407,11 +407,39 @@ fn settings_without_effect_are_named() {
         place.settings().ignored,
         [
             format!("`colour` in the environment {unknown}"),
-            here("//r.test/:odd", unknown),
+            format!("a key that ends with `:odd` in `{}` {unknown}", path.display()),
             here("before", "has no effect: the lockfile has chosen all versions"),
             here("save-exact", "has no effect: it is for other commands than `ci`"),
         ]
     );
+}
+
+#[test]
+fn a_line_without_its_sign_is_not_shown() {
+    let place = Place::new().project("//r.test/:_authToken s3cr3t\nnpm_s3cr3t\n//r.test/:s3cr3t");
+    let ignored = place.settings().ignored;
+    assert_eq!(ignored.len(), 3);
+    assert!(!format!("{ignored:?}").contains("s3cr3t"), "{ignored:?}");
+}
+
+#[test]
+fn debug_shows_no_secret_of_any_kind() {
+    let overrides = Overrides::from([("//c.test/:_authToken", "s3cr3t")]);
+    assert!(!format!("{overrides:?}").contains("s3cr3t"));
+    let place = Place::new()
+        .project(
+            "//a.test/:_authToken=s3cr3t\n//b.test/:_auth=s3cr3t\n//d.test/:username=u\n\
+             //d.test/:_password=s3cr3t\ncert=s3cr3t\nkey=s3cr3t\nproxy=http://u:s3cr3t@p.test",
+        )
+        .variable("HTTPS_PROXY", "http://u:s3cr3t@p.test")
+        .variable("npm_config_//e.test/:_authToken", "s3cr3t")
+        .overrides(overrides);
+    let settings = place.settings();
+    let proxy = settings.network.proxies.of(&Url::parse("http://a.test/").unwrap()).unwrap();
+    assert!(proxy.as_ref().is_some_and(|proxy| proxy.authorization.is_some()));
+    let shown = format!("{settings:?}{proxy:?}");
+    // base64 of `u:s3cr3t`.
+    assert!(!shown.contains("s3cr3t") && !shown.contains("dTpzM2NyM3Q="), "{shown}");
 }
 
 #[test]
