@@ -201,7 +201,7 @@ fn help_names_the_commands_and_their_options() {
     let project = Project::new(&registry);
     let outcome = project.ringstall(&["--help"]);
     outcome.assert_quiet_success();
-    for word in ["ringstall ci", "ci ", "cache "] {
+    for word in ["ringstall ci", "ci ", "fetch ", "cache "] {
         assert!(outcome.stdout.contains(word), "no `{word}` in\n{}", outcome.stdout);
     }
     let outcome = project.ringstall(&["ci", "--help"]);
@@ -211,6 +211,10 @@ fn help_names_the_commands_and_their_options() {
         "--cache",
         "--registry",
         "--omit",
+        "--offline",
+        "--prefer-offline",
+        "--prefer-online",
+        "--no-npm-cache",
         "--include",
         "--ignore-scripts",
         "--link-mode",
