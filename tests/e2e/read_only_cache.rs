@@ -113,7 +113,11 @@ fn is_root() -> bool {
 /// On a copy of the command, for the other account may not see the folder that it was built in.
 fn ci_as_other_user(project: &Project, arguments: &[&str]) -> Outcome {
     let program = project.temp().join("ringstall");
-    fs::copy(env!("CARGO_BIN_EXE_ringstall"), &program).unwrap();
+    // By a process of its own: as long as one that was started meanwhile has the file open for
+    // writing, it cannot be run.
+    let mut copy = Command::new("cp");
+    let copied = copy.arg(env!("CARGO_BIN_EXE_ringstall")).arg(&program).status();
+    assert!(copied.unwrap().success());
     let mut command = project.command(&program, "022");
     command.args(["ci", "-C"]).arg(project.path()).arg("--cache").arg(project.cache());
     command.args(project.registry_arguments()).args(arguments);
