@@ -49,6 +49,7 @@ pub mod report;
 pub mod reuse;
 pub mod selection;
 pub mod site;
+pub mod sources;
 pub mod specifier;
 pub mod tls;
 pub mod watch;
