@@ -234,6 +234,11 @@ impl Cache {
 }
 
 impl Staging {
+    /// The folder itself, relative to the cache's directory.
+    pub fn folder(&self) -> &str {
+        &self.name
+    }
+
     /// A path in the folder, relative to [`Base::Cache`].
     pub fn path(&self, number: u32) -> String {
         format!("{}/{number}", self.name)

@@ -25,6 +25,7 @@ pub use proxies::{Proxies, Proxy};
 
 use crate::error::{Code, Error, Result};
 use crate::registry::{Credentials, Registries, ReplaceHost, parse_registry};
+use crate::sources::allowance::{Allowances, Allowed};
 use keys::{Kind, Role};
 use layers::{Found, Layers};
 
@@ -35,6 +36,7 @@ pub struct Settings {
     pub network: NetworkSettings,
     pub output: OutputSettings,
     pub omit: Omit,
+    pub allowances: Allowances,
     pub ignore_scripts: bool,
     pub bin_links: bool,
     pub legacy_peer_deps: bool,
@@ -57,6 +59,10 @@ pub struct Settings {
     pub members: Members,
     /// What the files of packages must not allow, before the umask of the process.
     pub umask: u32,
+    /// PATH, where programs are looked for.
+    pub path: String,
+    /// What the command line sets, which npm hands on to the programs that it starts.
+    pub exported: Vec<(String, String)>,
     /// Values that npm ignores with a warning, one line each.
     pub warnings: Vec<String>,
     /// Settings without effect, one line each.
@@ -99,6 +105,7 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         network: NetworkSettings::from_layers(&layers, environment, credentials)?,
         output: OutputSettings::from_layers(&layers, &mut warnings)?,
         omit: omit(&layers, environment, &mut warnings)?,
+        allowances: allowances(&layers, &mut warnings)?,
         ignore_scripts: flag("ignore-scripts")?,
         bin_links: layers.flag("bin-links")?.unwrap_or(true),
         legacy_peer_deps: flag("legacy-peer-deps")?,
@@ -114,6 +121,8 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         libc: text("libc"),
         members: members(&layers)?,
         umask: umask(&layers)?,
+        path: environment.get("PATH").unwrap_or_default().to_owned(),
+        exported: exported(overrides),
         warnings,
         ignored: without_effect(&layers),
     })
@@ -255,6 +264,29 @@ fn dependency_kinds<'a>(
         format!("`{value}` is not a kind of dependency that `{key}` in {origin} can name")
     }));
     Some(good.into_iter().map(|found| found.value).collect())
+}
+
+/// Only what bears on where packages come from: the rest is about this tree.
+fn exported(overrides: &Overrides) -> Vec<(String, String)> {
+    let is_exported = |key: &str| matches!(key, "registry" | "userconfig");
+    let set = overrides.values().filter(|(key, _)| is_exported(key));
+    set.filter_map(|(key, values)| Some((key.to_owned(), (*values.last()?).to_owned()))).collect()
+}
+
+fn allowances(layers: &Layers, warnings: &mut Vec<String>) -> Result<Allowances> {
+    let mut allowed = |key| match layers.text(key) {
+        None => Allowed::default(),
+        Some(Found { key, value, origin }) => Allowed::parse(value).unwrap_or_else(|| {
+            warnings.push(format!("`{key}` in {origin} is neither all, root nor none"));
+            Allowed::default()
+        }),
+    };
+    Ok(Allowances {
+        git: allowed("allow-git"),
+        remote: allowed("allow-remote"),
+        file: allowed("allow-file"),
+        is_prepare_allowed: !layers.flag("ignore-scripts")?.unwrap_or(false),
+    })
 }
 
 fn registries(layers: &Layers, credentials: &Credentials) -> Result<Registries> {

@@ -25,6 +25,8 @@ use crate::journal::PackageSource;
 use crate::link::{Placed, Target, make_directories, place_files};
 use crate::npm_cache::NpmTarball;
 use crate::site::{Site, finish};
+use crate::sources;
+use crate::sources::address::GitSource;
 
 mod at_hand;
 mod batch;
@@ -44,6 +46,8 @@ pub struct Parcel<'p> {
     pub at_hand: Option<PathBuf>,
     /// What npm's cache has of it, which is asked only where `stored` and `at_hand` are `None`.
     pub cached_by_npm: Option<NpmTarball>,
+    /// The repository that a tarball is packed from before it is at hand.
+    pub git: Option<GitSource>,
     pub integrity: Option<Integrity>,
     pub targets: Vec<Target<'p>>,
     /// Whether the tree may do without it.
@@ -81,7 +85,10 @@ pub fn look_up(site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<()> {
                 Ok(index.map(|index| (key, index)))
             };
             parcel.stored = match &parcel.integrity {
-                None => find(CacheKey::unlocked(parcel.url.as_str()))?,
+                None => match find(CacheKey::unlocked(parcel.url.as_str()))? {
+                    None => sources::look_up_plain(parcel, find)?,
+                    found => found,
+                },
                 Some(integrity) => {
                     integrity.cache_keys().find_map(|key| find(key).transpose()).transpose()?
                 }
@@ -123,9 +130,10 @@ pub fn deliver(
         is_stopped: AtomicBool::new(false),
         outcome: Mutex::default(),
     };
-    if options.is_none() {
-        depot.do_without(missing.iter().copied().filter(|index| !is_at_hand(index)));
-    }
+    let is_nowhere = |index: &usize| {
+        !is_at_hand(index) && (options.is_none() || !parcels[*index].is_on_the_web())
+    };
+    depot.do_without(missing.iter().copied().filter(is_nowhere));
     std::thread::scope(|scope| {
         let options = options.filter(|_| !downloads.is_empty());
         let network = options.map(|options| {
@@ -147,8 +155,24 @@ pub fn deliver(
             Some(Err(panic)) => std::panic::resume_unwind(panic),
         }
     });
-    let outcome = depot.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut outcome = depot.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcome.delivered.warnings.extend(strangers_warning(outcome.strangers));
     outcome.first_error.map_or(Ok(outcome.delivered), Err)
+}
+
+/// One line for all of them.
+fn strangers_warning(mut strangers: Vec<String>) -> Option<String> {
+    const SHOWN_MAX: usize = 3;
+    strangers.sort_unstable();
+    let more = match strangers.len().saturating_sub(SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    strangers.truncate(SHOWN_MAX);
+    (!strangers.is_empty()).then(|| {
+        let shown = strangers.join(", ");
+        format!("the lockfile names other packages than its tarballs hold: {shown}{more}")
+    })
 }
 
 impl Parcel<'_> {
@@ -160,6 +184,7 @@ impl Parcel<'_> {
             url: self.url.clone(),
             at_hand: self.at_hand.clone(),
             cached_by_npm: self.cached_by_npm.clone(),
+            git: self.git.clone(),
             integrity: self.integrity.clone(),
             targets: Vec::new(),
             is_optional: self.is_optional,
@@ -222,6 +247,8 @@ struct Worker<'w> {
 #[derive(Default)]
 struct Outcome {
     delivered: Delivered,
+    /// Packages that call themselves something else than the lockfile does.
+    strangers: Vec<String>,
     first_error: Option<Error>,
 }
 
@@ -291,6 +318,9 @@ impl Depot<'_, '_> {
         for (parcel, key, index) in packages {
             for target in &parcel.targets {
                 *placed += place_files(queue, key, index, target, self.site.cache.umask())?;
+                if let Some(stranger) = target.stranger(index) {
+                    self.lock().strangers.push(stranger);
+                }
             }
             if self.is_stopped.load(Ordering::Relaxed) {
                 break;
@@ -394,7 +424,7 @@ impl Depot<'_, '_> {
     /// Gives up parcels that would have to be asked for.
     fn do_without(&self, parcels: impl Iterator<Item = usize>) {
         for index in parcels {
-            let error = Error::new(Code::NotCached, "the caches lack it and `offline` is set");
+            let error = Error::new(Code::NotCached, "the caches lack it and cannot be filled");
             if let Err(error) = self.refuse(index, error) {
                 self.fail(error);
             }
@@ -444,7 +474,7 @@ impl Depot<'_, '_> {
 }
 
 /// The body as the extractor takes it: the reservation goes where the bytes go.
-fn reserved(body: http::Body) -> extract::Body {
+pub fn reserved(body: http::Body) -> extract::Body {
     struct Reserved {
         bytes: Bytes,
         _reservation: http::Reservation,

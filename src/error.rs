@@ -12,6 +12,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A stable name for a kind of failure, printed as `error: CODE: ...` and in `--json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
+    /// `allow-file` forbids a tarball on the disk (npm: `EALLOWFILE`).
+    AllowFile,
+    /// `allow-git` forbids a git repository (npm: `EALLOWGIT`).
+    AllowGit,
+    /// `allow-remote` forbids a tarball at another address than the registry's (npm:
+    /// `EALLOWREMOTE`).
+    AllowRemote,
     /// A package that has to be installed is not for this platform (npm: `EBADPLATFORM`).
     BadPlatform,
     /// `engines` does not match and `engine-strict` is set (npm: `EBADENGINE`).
@@ -26,6 +33,11 @@ pub enum Code {
     Forbidden,
     /// A signal ended the run.
     Interrupted,
+    /// A git repository cannot be had or packed (npm reports the status of git).
+    Git,
+    /// git checked out something else than the commit that it was asked for (npm:
+    /// `EGITCHECKOUT`).
+    GitCheckout,
     /// A file operation failed (npm reports the bare errno).
     Io,
     /// A tarball is not what the lockfile's `integrity` says (npm: `EINTEGRITY`).
@@ -42,13 +54,17 @@ pub enum Code {
     Network,
     /// The cache lacks tarballs and nothing may be asked for (npm: `ENOTCACHED`).
     NotCached,
+    /// A tarball on the disk is not there (npm: `ENOENT`).
+    NoEntry,
+    /// There is no git to fetch a repository with (npm: `ENOGIT`).
+    NoGit,
     /// The registry answered that it has no such tarball (npm: `E404`).
     NotFound,
     /// A tarball holds something that must not be extracted, or exceeds a limit.
     Tarball,
     /// The run was not done at its deadline (npm has the code for single requests).
     TimedOut,
-    /// The lockfile asks for a source that is not installed: git, or a tarball at another host.
+    /// The lockfile asks for a source that is not installed.
     UnsupportedSource,
     /// The proxy wants a user name and password, or others (npm: `E407`).
     ProxyAuthentication,
@@ -60,7 +76,10 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 22] = [
+    pub const ALL: [Code; 29] = [
+        Code::AllowFile,
+        Code::AllowGit,
+        Code::AllowRemote,
         Code::BadPlatform,
         Code::BadEngine,
         Code::Cache,
@@ -68,6 +87,8 @@ impl Code {
         Code::Config,
         Code::Forbidden,
         Code::Interrupted,
+        Code::Git,
+        Code::GitCheckout,
         Code::Io,
         Code::Integrity,
         Code::InvalidAuth,
@@ -76,6 +97,8 @@ impl Code {
         Code::LockfileVersion,
         Code::Network,
         Code::NotCached,
+        Code::NoEntry,
+        Code::NoGit,
         Code::NotFound,
         Code::Tarball,
         Code::TimedOut,
@@ -87,6 +110,9 @@ impl Code {
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Code::AllowFile => "EALLOWFILE",
+            Code::AllowGit => "EALLOWGIT",
+            Code::AllowRemote => "EALLOWREMOTE",
             Code::BadPlatform => "EBADPLATFORM",
             Code::BadEngine => "EBADENGINE",
             Code::Cache => "ECACHE",
@@ -94,6 +120,8 @@ impl Code {
             Code::Config => "ECONFIG",
             Code::Forbidden => "E403",
             Code::Interrupted => "EINTERRUPTED",
+            Code::Git => "EGIT",
+            Code::GitCheckout => "EGITCHECKOUT",
             Code::Io => "EIO",
             Code::Integrity => "EINTEGRITY",
             Code::InvalidAuth => "ERR_INVALID_AUTH",
@@ -102,6 +130,8 @@ impl Code {
             Code::LockfileVersion => "ELOCKFILEVERSION",
             Code::Network => "ENETWORK",
             Code::NotCached => "ENOTCACHED",
+            Code::NoEntry => "ENOENT",
+            Code::NoGit => "ENOGIT",
             Code::NotFound => "E404",
             Code::Tarball => "ETARBALL",
             Code::TimedOut => "ETIMEDOUT",

@@ -17,11 +17,14 @@ use crate::integrity::{CacheKey, Integrity};
 use crate::site::{finish, push};
 
 mod archive;
+mod folder;
 #[cfg(test)]
 mod hostile;
 mod inflate;
 mod listing;
 mod manifest;
+
+pub use folder::unpack_into;
 
 use archive::{Archive, Kind, Member, Slice, Source, Stream, damaged};
 use inflate::{Inflated, Inflater, detect, unpacked_max};

@@ -12,6 +12,7 @@ use crate::journal::Event;
 use crate::npm_cache::NpmCache;
 use crate::plan::count;
 use crate::site::Site;
+use crate::sources;
 
 /// How tarballs are asked for, whatever becomes of them.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +70,8 @@ impl Supply<'_> {
             site.cache.check_writable(written)?;
         }
         let early = self.unpack_early(site, parcels)?;
+        // The tarballs that repositories are packed into live as long as this.
+        let mut packed = sources::obtain(site, parcels, self)?;
         let downloads = parcels.iter().filter(|parcel| has_to_be_downloaded(parcel)).count();
         site.journal.board().want_downloads(downloads);
         site.journal.tell(|| Event::Plan { tarballs: parcels.len(), downloads });
@@ -76,6 +79,7 @@ impl Supply<'_> {
         let mut delivered = deliver(site, parcels, options, make_room)?;
         delivered.from_npm_cache += early.from_npm_cache;
         delivered.warnings.extend(early.warnings);
+        packed.explain(&mut delivered.failed);
         Ok(delivered)
     }
 
@@ -121,7 +125,7 @@ impl Supply<'_> {
             .with_hint("install once without it, or fill the cache with `ringstall fetch`"))
     }
 
-    fn fetch_options(&self, site: &Site<'_>) -> FetchOptions {
+    pub fn fetch_options(&self, site: &Site<'_>) -> FetchOptions {
         let mut network = self.settings.network.clone();
         network.connections_max = network.connections_max.min(connections_max());
         // What is known to be refused is neither tried nor told again.

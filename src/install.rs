@@ -307,6 +307,7 @@ fn make_plan<'p>(
         engines: &machine.engines,
         omit: settings.omit,
         selection,
+        allowances: settings.allowances,
         is_engine_strict: settings.engine_strict,
         is_forced: settings.force,
         with_bins: settings.bin_links,

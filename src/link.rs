@@ -21,6 +21,8 @@ pub struct Target<'p> {
     pub node: NodeId,
     /// Relative to the project's root.
     pub path: &'p str,
+    /// The name and version that the lockfile gives a package of a registry.
+    pub known_as: Option<(&'p str, &'p str)>,
     /// Files of the package (and of those it bundles) that a command leads to.
     pub won_bins: Vec<String>,
     /// Whether the lockfile's entry has `resolved`: without it npm asks the registry for the
@@ -41,6 +43,25 @@ pub struct Placed {
     pub directories: u64,
     pub files: u64,
     pub bytes: u64,
+}
+
+impl Target<'_> {
+    /// What is placed here under another name or version, as `path is name@version`. npm says
+    /// nothing of it; whoever made the lockfile say so may want it to go unseen.
+    pub fn stranger(&self, index: &Index) -> Option<String> {
+        let (name, version) = self.known_as?;
+        let is_known = !index.name().is_empty() && !index.version().is_empty();
+        let is_same =
+            index.name() == name && plain_version(index.version()) == plain_version(version);
+        (is_known && !is_same)
+            .then(|| format!("{} is {}@{}", self.path, index.name(), index.version()))
+    }
+}
+
+/// Registries publish versions without a `v`, and build metadata is no part of them.
+fn plain_version(version: &str) -> &str {
+    let version = version.trim().trim_start_matches(['v', '=']);
+    version.split('+').next().unwrap_or(version)
 }
 
 impl std::ops::AddAssign for Placed {

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
 use crate::backend::{LinkMode, Placement};
 use crate::delivery::Parcel;
 use crate::error::Result;
@@ -13,6 +15,9 @@ use crate::integrity::Integrity;
 use crate::link::Target;
 use crate::plan::{Plan, Tarball};
 use crate::registry::Source;
+use crate::sources::address::{GitSource, State};
+use crate::sources::local;
+use crate::specifier::resolve_path;
 
 /// Packs the tarballs of the plan.
 pub fn pack<'p>(
@@ -26,28 +31,25 @@ pub fn pack<'p>(
     plan.tarballs
         .iter()
         .map(|tarball| {
-            let Source::Registry { url, legacy_sha1 } = &tarball.source else {
-                unreachable!("the plan refuses all other sources");
-            };
-            let integrity = match (tarball.integrity, legacy_sha1) {
-                (Some(text), _) => Some(Integrity::parse(text)?),
-                (None, Some(hex)) => Some(Integrity::from_sha1_hex(hex)?),
-                (None, None) => None,
-            };
+            let Origin { url, at_hand, git, integrity } =
+                origin(tarball, &placements.directory, plan.prepares_git)?;
+            let is_file = at_hand.is_some();
             let targets = tarball.targets.iter().map(|id| Target {
                 node: *id,
                 path: graph.node(*id).path.as_str(),
+                known_as: known_as(graph, *id, &tarball.source),
                 won_bins: won_bins.remove(id).unwrap_or_default(),
-                is_resolved: graph.node(*id).entry.resolved.get().is_some(),
+                is_resolved: !is_file && graph.node(*id).entry.resolved.get().is_some(),
                 nested: nested.remove(id).unwrap_or_default(),
                 placement: placements.below(graph, *id),
                 umask: placements.umask,
             });
             Ok(Parcel {
-                label: format!("{}@{}", tarball.name, tarball.version),
-                url: url.clone(),
-                at_hand: None,
+                label: label(tarball),
+                url,
+                at_hand,
                 cached_by_npm: None,
+                git,
                 integrity,
                 targets: targets.collect(),
                 is_optional: tarball.targets.iter().all(|id| graph.node(*id).flags.is_optional),
@@ -55,6 +57,62 @@ pub fn pack<'p>(
             })
         })
         .collect()
+}
+
+/// Each entry's own: two may name the same bytes.
+fn known_as<'p>(graph: &Graph<'p>, id: NodeId, source: &Source) -> Option<(&'p str, &'p str)> {
+    let node = graph.node(id);
+    let name = node.entry.name.get().unwrap_or(node.path.name());
+    let version = node.entry.version.get()?;
+    matches!(source, Source::Registry { .. }).then_some((name, version))
+}
+
+fn label(tarball: &Tarball<'_>) -> String {
+    match tarball.version {
+        "" => tarball.name.to_owned(),
+        version => format!("{}@{version}", tarball.name),
+    }
+}
+
+/// Where a tarball comes from, and what it must be.
+struct Origin {
+    url: Url,
+    at_hand: Option<PathBuf>,
+    git: Option<GitSource>,
+    integrity: Option<Integrity>,
+}
+
+fn origin(tarball: &Tarball<'_>, directory: &Path, prepares_git: bool) -> Result<Origin> {
+    let locked = || tarball.integrity.map(Integrity::parse).transpose();
+    let (at_hand, git) = (None, None);
+    Ok(match &tarball.source {
+        Source::Registry { url, legacy_sha1 } => {
+            let integrity = match (locked()?, legacy_sha1) {
+                (None, Some(hex)) => Some(Integrity::from_sha1_hex(hex)?),
+                (integrity, _) => integrity,
+            };
+            Origin { url: url.clone(), at_hand, git, integrity }
+        }
+        Source::Remote(url) => Origin { url: url.clone(), at_hand, git, integrity: locked()? },
+        Source::File(path) => {
+            let path = resolve_path(directory, path);
+            let integrity = match locked()? {
+                Some(integrity) => Some(integrity),
+                None => Some(local::content_integrity(&path)?),
+            };
+            Origin { url: local::address(&path)?, at_hand: Some(path), git, integrity }
+        }
+        Source::Git(address) => {
+            let Ok(git) = address.source() else {
+                unreachable!("the plan refuses repositories that cannot be fetched")
+            };
+            // Whether it asks for preparation is not known before it is fetched.
+            let state = if prepares_git { State::Prepared } else { State::Unprepared };
+            let url = git.cache_address(state)?;
+            Origin { url, at_hand, git: Some(git), integrity: None }
+        }
+        Source::Folder | Source::Unknown => unreachable!("the plan refuses these sources"),
+    })
 }
 
 /// How files are placed, for each filesystem that the project lies on: a workspace may be a mount

@@ -13,6 +13,7 @@ use crate::platform::{Engines, Platform};
 use crate::project::Project;
 use crate::registry::{Registries, Source};
 use crate::selection::Selection;
+use crate::sources::allowance::Allowances;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub struct Choice<'c> {
     pub engines: &'c Engines,
     pub omit: Omit,
     pub selection: &'c Selection,
+    pub allowances: Allowances,
     pub is_engine_strict: bool,
     /// Whether the rules for packages that are not optional are waived (`force`).
     pub is_forced: bool,
@@ -47,6 +49,8 @@ pub struct Plan<'p> {
     /// Folders outside the root's `node_modules` that get one of their own.
     pub tops: Vec<InstallPath<'p>>,
     pub warnings: Vec<String>,
+    /// Whether what comes from git is prepared with its own scripts.
+    pub prepares_git: bool,
     /// How many packages have lifecycle scripts of their own.
     pub with_scripts: usize,
 }
@@ -101,8 +105,10 @@ impl<'p> Plan<'p> {
             bundled: BTreeSet::new(),
             tops: Vec::new(),
             warnings,
+            prepares_git: choice.allowances.is_prepare_allowed,
             with_scripts: 0,
         };
+        plan.leave_out_denied(graph, project, choice, registries)?;
         plan.sort_packages(graph, registries)?;
         if choice.with_bins {
             plan.bins = find_bins(graph, plan.placed(graph));
@@ -177,6 +183,25 @@ impl<'p> Plan<'p> {
             .map(|id| graph.node(id).path)
     }
 
+    /// npm does without an optional package that may not be fetched.
+    fn leave_out_denied(
+        &mut self,
+        graph: &Graph<'p>,
+        project: &Project<'p>,
+        choice: &Choice<'_>,
+        registries: &Registries,
+    ) -> Result<()> {
+        let ids = self.placed(graph);
+        let denied = choice.allowances.denied(graph, project, registries, ids)?;
+        let warning = |id: &NodeId| {
+            let path = graph.node(*id).path.as_str();
+            format!("left out an optional package: {path} may not come from where it does")
+        };
+        self.warnings.extend(denied.iter().map(warning));
+        self.leave_out(graph, &denied);
+        Ok(())
+    }
+
     fn sort_packages(&mut self, graph: &Graph<'p>, registries: &Registries) -> Result<()> {
         let mut tops = HashSet::new();
         let mut refused = Vec::new();
@@ -238,30 +263,32 @@ impl<'p> Plan<'p> {
         let name = node.entry.name.get().unwrap_or(node.path.name());
         let resolved = node.entry.resolved.get();
         let integrity = node.entry.integrity.get();
-        let Some(version) = node.entry.version.get() else {
+        let version = node.entry.version.get();
+        let source = registries.tarball_url(name, version.unwrap_or_default(), resolved)?;
+        if version.is_none() && matches!(source, Source::Registry { .. }) {
             let message = format!("the lockfile's entry `{path}` has no version");
             return Err(Error::new(Code::LockfileInvalid, message)
                 .with_hint("remove package-lock.json and run `npm install` to write it anew"));
+        }
+        let refusal = match &source {
+            Source::Registry { .. } | Source::Remote(_) | Source::File(_) => None,
+            Source::Git(address) => address.source().err(),
+            Source::Folder => Some("a folder that is no link"),
+            Source::Unknown => Some("an address that is not understood"),
         };
+        if let Some(refusal) = refusal {
+            return Ok(Some(format!("{path} is {refusal}")));
+        }
+        let version = version.unwrap_or_default();
         let key = match integrity {
-            Some(integrity) => TarballKey::Content(integrity),
-            None => TarballKey::Name(name, version, resolved),
+            // What git has is packed anew each time, and npm compares it with no integrity.
+            Some(integrity) if !matches!(source, Source::Git(_)) => TarballKey::Content(integrity),
+            _ => TarballKey::Name(name, version, resolved),
         };
         if let Some(index) = by_tarball.get(&key) {
             let tarball: &mut Tarball<'p> = &mut self.tarballs[*index];
             tarball.targets.push(id);
             return Ok(None);
-        }
-        let source = registries.tarball_url(name, version, resolved)?;
-        let kind = match &source {
-            Source::Registry { .. } => None,
-            Source::Git => Some("a git repository"),
-            Source::File => Some("a local tarball"),
-            Source::Remote(_) => Some("a tarball at another host than the registry"),
-            Source::Unknown => Some("an address that is not understood"),
-        };
-        if let Some(kind) = kind {
-            return Ok(Some(format!("{path} is {kind}")));
         }
         by_tarball.insert(key, self.tarballs.len());
         let targets = vec![id];

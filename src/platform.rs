@@ -126,7 +126,8 @@ fn libc_family() -> Option<&'static str> {
     names.iter().any(|name| name.starts_with("ld-linux")).then_some("glibc")
 }
 
-fn find_on_path(path: &str, program: &str) -> Option<PathBuf> {
+/// The first file of this name on PATH, with all links followed.
+pub fn find_on_path(path: &str, program: &str) -> Option<PathBuf> {
     let found = std::env::split_paths(path).map(|folder| folder.join(program));
     found.filter(|file| file.is_file()).find_map(|file| file.canonicalize().ok())
 }

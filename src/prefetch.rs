@@ -113,6 +113,7 @@ fn make_plan<'p>(
         engines: &Engines::default(),
         omit: settings.omit,
         selection: &Selection::Everything,
+        allowances: settings.allowances,
         is_engine_strict: false,
         is_forced: settings.force,
         with_bins: false,

@@ -11,6 +11,8 @@ mod credentials;
 pub use credentials::{CertificateFiles, Credentials};
 
 use crate::error::{Code, Error, Result};
+use crate::sources::address::GitAddress;
+use crate::specifier::Specifier;
 
 /// The configured registries with their credentials. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -31,8 +33,12 @@ pub enum Source {
         /// The SHA-1 in hex that old lockfiles put behind `#`.
         legacy_sha1: Option<String>,
     },
-    Git,
-    File,
+    /// A repository, which may turn out not to be one that can be fetched.
+    Git(Box<GitAddress>),
+    /// A tarball on the disk, its path seen from the project's root.
+    File(String),
+    /// A folder that is no link.
+    Folder,
     /// A tarball at an address that is below no configured registry.
     Remote(Url),
     Unknown,
@@ -123,21 +129,46 @@ impl Registries {
         Ok(Source::Registry { url, legacy_sha1: None })
     }
 
-    /// The `Authorization` header for an address, from the longest key that is a prefix of it.
+    /// Whether an address is below the registry that packages of this name are taken from.
+    pub fn serves(&self, name: &str, url: &Url) -> bool {
+        is_below(url, self.registry_of(name))
+    }
+
+    /// The `Authorization` header for an address, from the longest key that is a prefix of it; else
+    /// from the user name that stands in the address itself.
     pub fn authorization(&self, url: &Url) -> Option<String> {
-        self.credentials.authorization(url)
+        self.credentials.authorization(url).or_else(|| credentials::of_address(url))
+    }
+
+    /// Where the archive of a known git host is asked for: at the registry, if
+    /// `replace-registry-host` names that host (pacote 21, `lib/remote.js`).
+    pub fn archive_url(&self, archive: Url) -> Url {
+        let is_replaced = match &self.replace_host {
+            ReplaceHost::Always => true,
+            ReplaceHost::Host(host) => archive.host_str() == Some(host),
+            ReplaceHost::Never | ReplaceHost::Below { .. } => false,
+        };
+        if !is_replaced {
+            return archive;
+        }
+        let mut replaced = self.default.clone();
+        replaced.set_path(archive.path());
+        replaced
     }
 
     fn classify(&self, resolved: &str) -> Source {
-        let Ok(url) = Url::parse(resolved) else {
-            return if is_scp_address(resolved) { Source::Git } else { Source::Unknown };
-        };
-        match url.scheme() {
-            "http" | "https" => self.classify_web(url),
-            "file" => Source::File,
-            "git" | "ssh" | "github" | "gitlab" | "bitbucket" | "gist" => Source::Git,
-            scheme if scheme.starts_with("git+") => Source::Git,
-            _ => Source::Unknown,
+        let git = || GitAddress::parse(resolved).map(|address| Source::Git(Box::new(address)));
+        match Url::parse(resolved) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => match self.classify_web(url) {
+                // Known git hosts have repositories at plain addresses, too.
+                Source::Remote(url) => git().unwrap_or(Source::Remote(url)),
+                source => source,
+            },
+            Ok(url) if url.scheme() == "file" => match Specifier::parse(resolved) {
+                Specifier::File(path) => Source::File(path.to_owned()),
+                _ => Source::Folder,
+            },
+            _ => git().unwrap_or(Source::Unknown),
         }
     }
 
@@ -273,11 +304,6 @@ fn has_path_prefix(path: &str, prefix: &str) -> bool {
 
 fn is_sha1(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// `git@host:user/repository.git`, the one form of git's that is no URL.
-fn is_scp_address(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(user, rest)| !user.contains('/') && rest.contains(':'))
 }
 
 #[cfg(test)]
@@ -424,21 +450,44 @@ mod tests {
 
     #[test]
     fn other_schemes_are_named_for_what_they_are() {
-        let cases = [
-            ("git+ssh://git@host.test/a.git#abc", Source::Git),
-            ("git+https://one.test/a.git", Source::Git),
-            ("git://one.test/a.git", Source::Git),
-            ("github:a/b", Source::Git),
-            ("git@host.test:a/b.git", Source::Git),
-            ("file:../a.tgz", Source::File),
-            ("file:///etc/passwd", Source::File),
+        for resolved in [
+            "git+ssh://git@host.test/a.git#abc",
+            "git+https://one.test/a.git",
+            "git://one.test/a.git",
+            "github:a/b",
+            "git@host.test:a/b.git",
+            "https://github.com/a/b.git",
+        ] {
+            let source = classified(&Registries::default(), resolved);
+            assert!(matches!(source, Source::Git(_)), "{resolved}: {source:?}");
+        }
+        for (resolved, expected) in [
+            ("file:../a.tgz", Source::File("../a.tgz".to_owned())),
+            ("file:///srv/a.tar.gz", Source::File("/srv/a.tar.gz".to_owned())),
+            ("file:///etc/passwd", Source::Folder),
+            ("file:../a", Source::Folder),
             ("unix:/run/socket", Source::Unknown),
+            ("ext::sh -c x", Source::Unknown),
             ("javascript:1", Source::Unknown),
             ("../a", Source::Unknown),
             ("https://", Source::Unknown),
-        ];
-        for (resolved, expected) in cases {
+        ] {
             assert_eq!(classified(&Registries::default(), resolved), expected, "{resolved}");
+        }
+    }
+
+    #[test]
+    fn archives_of_a_git_host_come_from_the_registry_where_that_replaces_it() {
+        let archive = || url("https://codeload.github.com/a/b/tar.gz/x");
+        for (setting, expected) in [
+            ("npmjs", "https://codeload.github.com/a/b/tar.gz/x"),
+            ("never", "https://codeload.github.com/a/b/tar.gz/x"),
+            ("always", "https://one.test/a/b/tar.gz/x"),
+            ("codeload.github.com", "https://one.test/a/b/tar.gz/x"),
+        ] {
+            let mut registries = registries("https://one.test/npm/");
+            registries.set_replace_host(ReplaceHost::parse(setting));
+            assert_eq!(registries.archive_url(archive()).as_str(), expected, "{setting}");
         }
     }
 

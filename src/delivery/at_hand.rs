@@ -15,6 +15,7 @@ use crate::extract::{self, Identity};
 use crate::http;
 use crate::journal::PackageSource;
 use crate::npm_cache::NpmTarball;
+use crate::sources::local;
 
 impl Parcel<'_> {
     /// `None` where it has to be downloaded.
@@ -26,9 +27,7 @@ impl Parcel<'_> {
     /// The tarball as the extractor takes it.
     pub(super) fn read_at_hand(&self) -> Result<extract::Body> {
         match (&self.at_hand, &self.cached_by_npm) {
-            (Some(path), _) => {
-                read(path).map_err(|error| Error::io("read the tarball", path, error))
-            }
+            (Some(path), _) => read(path).map_err(|error| local::unreadable(path, error)),
             (None, Some(tarball)) => read_npm_tarball(tarball),
             (None, None) => unreachable!("only parcels that are at hand are in that list"),
         }

@@ -23,6 +23,7 @@ pub(super) struct Listing {
     // Paths of every `.npmignore` so far, as in the archive.
     ignores: HashSet<Vec<u8>>,
     cleaned: Vec<u8>,
+    keeps_git_ignore: bool,
     pub warnings: Warnings,
 }
 
@@ -45,6 +46,11 @@ pub(super) struct Chosen {
 }
 
 impl Listing {
+    /// For an archive that is no package yet.
+    pub fn keeping_git_ignore() -> Self {
+        Self { keeps_git_ignore: true, ..Self::default() }
+    }
+
     pub fn clear(&mut self) {
         self.names.clear();
         self.files.clear();
@@ -66,7 +72,7 @@ impl Listing {
         let mut path = path;
         if base == b".npmignore" {
             self.ignores.insert(path.to_vec());
-        } else if base == b".gitignore" {
+        } else if base == b".gitignore" && !self.keeps_git_ignore {
             renamed = [&path[..path.len() - base.len()], b".npmignore"].concat();
             if self.ignores.contains(&renamed) {
                 return Ok(false);

@@ -16,6 +16,8 @@ use crate::registry::redact;
 pub enum Awaited {
     Download(Arc<Download>),
     Lock(PathBuf),
+    /// git fetches it.
+    Repository(String),
     Script {
         /// `name@version`.
         package: String,
@@ -145,6 +147,7 @@ impl Drop for Wait<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Lock,
+    Repository,
     Script,
     Download,
 }
@@ -154,6 +157,8 @@ impl Kind {
         match (self, count) {
             (Self::Lock, 1) => "lock",
             (Self::Lock, _) => "locks",
+            (Self::Repository, 1) => "repository",
+            (Self::Repository, _) => "repositories",
             (Self::Script, 1) => "script",
             (Self::Script, _) => "scripts",
             (Self::Download, 1) => "download",
@@ -167,6 +172,7 @@ impl Awaited {
         match self {
             Self::Download(_) => Kind::Download,
             Self::Lock(_) => Kind::Lock,
+            Self::Repository(_) => Kind::Repository,
             Self::Script { .. } => Kind::Script,
         }
     }
@@ -179,6 +185,7 @@ impl fmt::Display for Awaited {
                 write!(formatter, "{} from {}", download.name_version, redact(&download.url))
             }
             Self::Lock(path) => write!(formatter, "the lock `{}`", path.display()),
+            Self::Repository(source) => write!(formatter, "the repository {source}"),
             Self::Script { package, script } => write!(formatter, "`{script}` of {package}"),
         }
     }

@@ -20,6 +20,7 @@ fn installed(manifest: &str, packages: &str, omit: Omit) -> Result<String> {
         engines: &engines,
         omit,
         selection: &Selection::Everything,
+        allowances: Allowances::default(),
         is_engine_strict: false,
         is_forced: false,
         with_bins: true,
@@ -146,14 +147,14 @@ fn other_sources_are_refused_by_name_all_at_once() {
     let manifest = r#"{"dependencies": {"a": "*", "b": "*", "c": "*"}}"#;
     let packages = packages(&[
         ("a", r#""resolved": "git+ssh://git@example.test/o/r.git#0123""#),
-        ("b", r#""resolved": "file:b.tgz""#),
-        ("c", r#""resolved": "https://example.test/c.tgz""#),
+        ("b", r#""resolved": "file:b""#),
+        ("c", r#""resolved": "gopher://example.test/c.tgz""#),
     ]);
     let error = installed(manifest, &packages, NOTHING).unwrap_err();
     let expected = "EUNSUPPORTEDSOURCE: 3 packages of the lockfile come from sources that are \
-                    not installed\n\nnode_modules/a is a git repository\n\
-                    node_modules/b is a local tarball\n\
-                    node_modules/c is a tarball at another host than the registry";
+                    not installed\n\nnode_modules/a is a git repository without a whole \
+                    commit\nnode_modules/b is a folder that is no link\n\
+                    node_modules/c is an address that is not understood";
     assert_eq!(format!("{error:?}"), expected);
 }
 

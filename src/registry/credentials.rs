@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 const TOKEN: &str = "_authToken";
@@ -114,6 +115,17 @@ impl Credentials {
     }
 }
 
+/// The header that the user name and password of an address stand for.
+pub(super) fn of_address(url: &Url) -> Option<String> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    Some(format!("Basic {}", STANDARD.encode(pair)))
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_set().entries(self.values.keys()).finish()
@@ -195,6 +207,14 @@ mod tests {
         assert_eq!(shown("https://r.test/b.tgz"), Some(("/c".into(), "/k".into())));
         assert_eq!(shown("https://r.test/a/b.tgz"), None);
         assert_eq!(shown("https://s.test/b.tgz"), None);
+    }
+
+    #[test]
+    fn a_user_name_in_an_address_is_for_that_address() {
+        let sent = |address| of_address(&Url::parse(address).unwrap());
+        assert_eq!(sent("https://u:p%40@r.test/a.tgz").as_deref(), Some("Basic dTpwQA=="));
+        assert_eq!(sent("https://u@r.test/a.tgz").as_deref(), Some("Basic dTo="));
+        assert_eq!(sent("https://r.test/a.tgz"), None);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 use std::fmt;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::hosted::HostedRepository;
+use crate::error::{Code, Error, Result};
 
 /// What a git address says, before anyone decides whether it is to be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,16 @@ pub struct GitSource {
     pub commit: String,
     /// Below the repository's root.
     pub subfolder: Option<String>,
+}
+
+/// How a package from git is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It asks for no preparation.
+    Plain,
+    Prepared,
+    /// It asks for one that is not allowed.
+    Unprepared,
 }
 
 impl GitAddress {
@@ -116,13 +128,37 @@ impl GitSource {
         }
     }
 
-    /// What the cache knows the package by. With its scripts run it is another package.
-    pub fn identity(&self, is_prepared: bool) -> String {
-        let kind = if is_prepared { "prepared" } else { "packed" };
-        let repository = self.hosted.as_ref().map(HostedRepository::identity);
-        let repository = repository.as_ref().unwrap_or(&self.remote);
-        let subfolder = self.subfolder.as_deref().unwrap_or_default();
-        format!("git {kind} {repository} {} {subfolder}", self.commit)
+    /// What npm calls the package while it prepares it (pacote 21, `this.resolved` in
+    /// `lib/git.js`).
+    pub fn npm_name(&self) -> String {
+        let subfolder = self.subfolder.as_ref().map(|path| format!("::path:{path}"));
+        let committish = format!("{}{}", self.commit, subfolder.unwrap_or_default());
+        match &self.hosted {
+            Some(hosted) if !hosted.has_auth() => format!("git+{}#{committish}", hosted.ssh()),
+            None if self.remote.starts_with("git://") => format!("{}#{committish}", self.remote),
+            None if is_scp(&self.remote) => format!("git+ssh://{}#{committish}", self.remote),
+            _ => format!("git+{}#{committish}", self.remote),
+        }
+    }
+
+    /// What the cache knows the package by: the repository without a password, as its commit
+    /// says all. With its scripts run it is another package.
+    pub fn cache_address(&self, state: State) -> Result<Url> {
+        let scheme = match state {
+            State::Plain => "git-plain",
+            State::Prepared => "git-prepared",
+            State::Unprepared => "git-unprepared",
+        };
+        let repository = match &self.hosted {
+            Some(hosted) => hosted.identity(),
+            None => shown(&self.remote),
+        };
+        let parts = [&repository, &self.commit, self.subfolder.as_deref().unwrap_or_default()];
+        let parts = parts.map(|part| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string());
+        let address = format!("{scheme}:{}", parts.join("/"));
+        Url::parse(&address).map_err(|error| {
+            Error::new(Code::LockfileInvalid, format!("`{self}` is no address")).with_source(error)
+        })
     }
 }
 
@@ -141,7 +177,9 @@ impl fmt::Debug for GitSource {
 /// An address without what may be a secret.
 fn shown(remote: &str) -> String {
     match Url::parse(remote) {
-        Ok(url) if url.scheme() != "ssh" || url.password().is_some() => crate::registry::redact(&url),
+        Ok(url) if url.scheme() != "ssh" || url.password().is_some() => {
+            crate::registry::redact(&url)
+        }
         _ => remote.to_owned(),
     }
 }

@@ -10,6 +10,7 @@
 
 pub(crate) mod support;
 
+mod allowances;
 mod auth;
 mod bins;
 mod bundled;
@@ -23,6 +24,10 @@ mod extract;
 mod fetch;
 mod fetch_command;
 mod filesystems;
+mod git;
+mod git_hosted;
+mod git_hostile;
+mod git_prepare;
 mod hangs;
 mod hidden_lock;
 mod hostile_lock;
@@ -37,6 +42,7 @@ mod offline;
 mod omit;
 mod optional;
 mod output;
+mod packlist;
 mod place;
 mod platform;
 mod proxy;
@@ -49,6 +55,7 @@ mod scripts;
 mod settings;
 mod sources;
 mod sync;
+mod tarballs;
 mod timings;
 mod tls;
 #[cfg(not(feature = "io-uring"))]

@@ -127,22 +127,8 @@ fn assert_refused(resolved: &str, line: &str) {
 }
 
 #[test]
-fn a_tarball_at_another_host_is_refused_before_anything_is_touched() {
-    let line = "node_modules/a is a tarball at another host than the registry";
-    assert_refused("https://other.test/a/-/a-1.0.0.tgz", line);
-}
-
-#[test]
-fn a_git_repository_is_refused_before_anything_is_touched() {
-    let commit = "0123456789012345678901234567890123456789";
-    for scheme in ["git+ssh://git@git.test/o/r.git", "git+https://git.test/o/r.git"] {
-        assert_refused(&format!("{scheme}#{commit}"), "node_modules/a is a git repository");
-    }
-}
-
-#[test]
-fn a_local_tarball_is_refused_before_anything_is_touched() {
-    assert_refused("file:a-1.0.0.tgz", "node_modules/a is a local tarball");
+fn a_folder_that_is_no_link_is_refused_before_anything_is_touched() {
+    assert_refused("file:a-1.0.0", "node_modules/a is a folder that is no link");
 }
 
 #[test]
@@ -159,14 +145,14 @@ fn every_source_that_is_not_installed_is_named_at_once() {
     let project = Project::new(&registry)
         .with(&a)
         .with(&b)
-        .entry("node_modules/a", json!({"resolved": "file:a.tgz"}))
-        .entry("node_modules/b", json!({"resolved": "https://other.test/b.tgz"}));
+        .entry("node_modules/a", json!({"resolved": "file:a"}))
+        .entry("node_modules/b", json!({"resolved": "git+https://other.test/b.git#main"}));
     project.ci(&[]).assert_failure(&[
         "error: EUNSUPPORTEDSOURCE: 2 packages of the lockfile come from sources that are not \
          installed",
         "",
-        "node_modules/a is a local tarball",
-        "node_modules/b is a tarball at another host than the registry",
+        "node_modules/a is a folder that is no link",
+        "node_modules/b is a git repository without a whole commit",
         "hint: install this project with `npm ci`, which knows those sources",
     ]);
 }

@@ -12,6 +12,7 @@ pub mod project;
 pub mod proxy;
 pub mod registry;
 pub mod reply;
+pub mod repository;
 pub mod schema;
 pub mod tree;
 
@@ -21,5 +22,6 @@ pub use project::Project;
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use reply::Reply;
+pub use repository::Repository;
 
 const RINGSTALL: &str = env!("CARGO_BIN_EXE_ringstall");
