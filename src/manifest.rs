@@ -135,6 +135,17 @@ impl<'a> Manifest<'a> {
         EVENTS.iter().any(|event| scripts.contains_key(*event))
     }
 
+    /// What a dependency asks for, of whatever kind it is.
+    pub fn locked_specifier(&self, name: &str) -> Option<&str> {
+        let kinds = [
+            &self.dependencies,
+            &self.optional_dependencies,
+            &self.dev_dependencies,
+            &self.peer_dependencies,
+        ];
+        kinds.into_iter().find_map(|kind| kind.find(name)).filter(|text| !text.is_empty())
+    }
+
     /// `engines.node` and `engines.npm`; an old list form (`["node >= 0.8"]`) says nothing, as in
     /// npm (npm-install-checks 7, lib/index.js).
     pub fn engines(&self) -> Engines<'a> {

@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use node_semver::{Range, Version};
 
+use crate::sources::address::GitAddress;
+
 /// A parsed dependency specifier.
 #[derive(Clone, Debug)]
 pub enum Specifier<'a> {
@@ -154,31 +156,8 @@ fn local_path(text: &str) -> Option<&str> {
 }
 
 fn is_git(text: &str) -> bool {
-    const HOSTS: [&str; 5] = ["github:", "gitlab:", "bitbucket:", "gist:", "sourcehut:"];
-    let is_schemed = text.starts_with("git+") || text.starts_with("git:");
-    let is_scp_like = text.starts_with("git@");
-    let is_repository = text.starts_with("http") && {
-        let path = text.split('#').next().unwrap_or(text);
-        path.strip_suffix(".git").is_some()
-    };
-    is_schemed
-        || is_scp_like
-        || is_repository
-        || HOSTS.iter().any(|host| text.starts_with(host))
-        || is_shortcut(text)
-}
-
-/// `user/repository#committish`, which means a repository at the default git host.
-fn is_shortcut(text: &str) -> bool {
-    let path = text.split('#').next().unwrap_or(text);
-    let mut parts = path.split('/');
-    let (Some(user), Some(repository), None) = (parts.next(), parts.next(), parts.next()) else {
-        return false;
-    };
-    !user.is_empty()
-        && !repository.is_empty()
-        && !user.starts_with('@')
-        && !path.contains(|character: char| character.is_whitespace() || ":@".contains(character))
+    // A version has neither.
+    text.contains([':', '/']) && GitAddress::parse(text).is_some()
 }
 
 fn strip_prefix_ignoring_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use super::{Edge, EdgeKind, EdgeProblem, Graph, NodeId};
 use crate::manifest::Manifest;
 use crate::overrides::Overrides;
 use crate::project::Project;
-use crate::specifier::{Specifier, resolve_path};
+use crate::sources::address::GitAddress;
+use crate::specifier::{Specifier, parse_range, resolve_path};
 
 impl<'p> Graph<'p> {
     pub(super) fn add_edges(&mut self, project: &'p Project<'p>, with_peers: bool) {
@@ -101,8 +103,10 @@ impl<'p> Graph<'p> {
         };
         let is_raw_satisfied = || {
             let accepted = self.node(from).manifest.accept_dependencies.find(edge.name);
-            self.is_valid(from, child, specifier)
-                || accepted.is_some_and(|more| self.is_valid(from, child, &Specifier::parse(more)))
+            self.is_valid(from, edge.name, child, specifier)
+                || accepted.is_some_and(|more| {
+                    self.is_valid(from, edge.name, child, &Specifier::parse(more))
+                })
         };
         let child_entry = self.node(child).entry;
         let demand = self
@@ -116,39 +120,99 @@ impl<'p> Graph<'p> {
             });
         let Some(demand) = demand else { return is_raw_satisfied() };
         // Paths in overrides are relative to the root.
-        self.is_valid(Self::ROOT, child, &Specifier::parse(demand.specifier))
+        self.is_valid(Self::ROOT, edge.name, child, &Specifier::parse(demand.specifier))
             || (is_raw_satisfied()
-                && !self.is_valid(from, child, &Specifier::parse(demand.key_specifier)))
+                && !self.is_valid(from, edge.name, child, &Specifier::parse(demand.key_specifier)))
     }
 
-    fn is_valid(&self, from: NodeId, child: NodeId, specifier: &Specifier<'_>) -> bool {
+    /// Follows `depValid` (arborist 9, lib/dep-valid.js).
+    fn is_valid(&self, from: NodeId, name: &str, child: NodeId, specifier: &Specifier<'_>) -> bool {
         let version = self.node(self.target(child)).version.as_ref();
         if let Some(answer) = specifier.accepts(version) {
             return answer;
         }
-        let resolved = self.node(child).entry.resolved.get();
-        let below_from = |path: &str| {
-            // Only relations between paths matter here, so the root stands for itself.
-            resolve_path(&resolve_path("/root".as_ref(), self.node(from).path.as_str()), path)
-        };
-        let below_root = |path: &str| resolve_path("/root".as_ref(), path);
+        let child_node = self.node(child);
+        let resolved = child_node.entry.resolved.get();
+        let below_root = |path: &str| resolve_path(ROOT_STAND_IN.as_ref(), path);
         match specifier {
-            Specifier::Alias(_, inner) => self.is_valid(from, child, inner),
-            Specifier::Directory(path) => self.node(child).link_target.is_some_and(|target| {
-                below_root(self.node(target).path.as_str()) == below_from(path)
+            Specifier::Alias(_, inner) => self.is_valid(from, name, child, inner),
+            Specifier::Directory(path) => child_node.link_target.is_some_and(|target| {
+                below_root(self.node(target).path.as_str())
+                    == resolve_path(&self.base_of_paths(from), path)
             }),
-            Specifier::File(path) => resolved
-                .and_then(|resolved| resolved.strip_prefix("file:"))
-                .is_some_and(|resolved| below_root(resolved) == below_from(path)),
+            Specifier::File(path) => {
+                let resolved = resolved.filter(|_| child_node.link_target.is_none());
+                resolved.and_then(local_tarball).is_some_and(|resolved| {
+                    below_root(resolved) == resolve_path(&self.base_of_paths(from), path)
+                })
+            }
             Specifier::Remote(address) => resolved == Some(address),
-            // The commit behind a branch cannot be known here; the source must be git, or the
-            // tarball of a git host.
-            Specifier::Git(_) => resolved.is_some_and(|resolved| {
-                resolved.starts_with("git") || resolved.starts_with("https:")
-            }),
+            Specifier::Git(address) => {
+                let locked = self.node(from).entry.locked_specifier(name);
+                is_same_repository(address, resolved.unwrap_or_default(), locked)
+                    && GitAddress::parse(address).is_some_and(|wanted| match wanted.range {
+                        None => true,
+                        Some(range) => parse_range(&range)
+                            .zip(version)
+                            .is_some_and(|(range, version)| range.satisfies(version)),
+                    })
+            }
             Specifier::Any | Specifier::Range(_) | Specifier::Tag(_) => true,
         }
     }
+
+    /// What relative paths in a package's dependencies start from: its folder, or that of the
+    /// tarball which it came in (arborist 9, lib/from-path.js). Only relations between paths
+    /// matter, so the root stands for itself.
+    fn base_of_paths(&self, from: NodeId) -> PathBuf {
+        let node = self.node(from);
+        let tarball = node.entry.resolved.get().and_then(local_tarball);
+        let path = tarball.unwrap_or(node.path.as_str());
+        let mut base = resolve_path(ROOT_STAND_IN.as_ref(), path);
+        if tarball.is_some() {
+            base.pop();
+        }
+        base
+    }
+}
+
+/// Deep enough for paths that climb out of the project.
+const ROOT_STAND_IN: &str = "/root/1/2/3/4/5/6/7/8/9";
+
+/// The path of a tarball on the disk.
+fn local_tarball(resolved: &str) -> Option<&str> {
+    match Specifier::parse(resolved) {
+        Specifier::File(path) => Some(path),
+        _ => None,
+    }
+}
+
+/// Whether the repository is the one that is asked for, and the commit as far as it can be told:
+/// a whole one by itself at known hosts, a branch or tag by what was asked for when the lockfile
+/// was written (`locked`).
+fn is_same_repository(wanted: &str, resolved: &str, locked: Option<&str>) -> bool {
+    let Some(address) = GitAddress::parse(wanted) else { return false };
+    let found = GitAddress::parse(resolved);
+    let has_commit = address.committish.as_deref().is_some_and(|committish| {
+        (40..=64).contains(&committish.len())
+            && committish.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    let is_same = match (&address.hosted, found.as_ref().and_then(|found| found.hosted.as_ref())) {
+        (Some(wanted), Some(found)) => {
+            wanted.identity() == found.identity()
+                && (!has_commit || wanted.committish == found.committish)
+        }
+        (None, None) => {
+            let found = found.as_ref().and_then(|found| found.remote.as_ref());
+            found.is_some() && found == address.remote.as_ref()
+        }
+        _ => false,
+    };
+    let has_moved = || {
+        let locked = GitAddress::parse(locked?)?;
+        Some(locked.committish != address.committish)
+    };
+    is_same && (has_commit || address.range.is_some() || has_moved() != Some(true))
 }
 
 /// The edges that a manifest declares; a later kind replaces an earlier one of the same name, in

@@ -207,7 +207,7 @@ fn offline_names_git_packages_with_the_others() {
         "",
         "a@1.0.0",
         "one@1.0.0",
-        "hint: install once without it",
+        "hint: install once without it, or fill the cache with `ringstall fetch`",
     ]);
 }
 

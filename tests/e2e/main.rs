@@ -55,6 +55,7 @@ mod scripts;
 mod settings;
 mod sources;
 mod sync;
+mod sync_sources;
 mod tarballs;
 mod timings;
 mod tls;
