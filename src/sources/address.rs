@@ -200,15 +200,10 @@ fn is_safe(remote: &str) -> bool {
     if remote.contains(|one: char| one.is_control() || one.is_whitespace()) {
         return false;
     }
-    let Ok(url) = Url::parse(remote).or_else(|error| match is_scp(remote) {
-        true => Url::parse("ssh://scp/"),
-        false => Err(error),
-    }) else {
-        return false;
-    };
     if is_scp(remote) {
         return !remote.starts_with('-') && !remote.contains("@-");
     }
+    let Ok(url) = Url::parse(remote) else { return false };
     let is_plain = |text: &str| !text.starts_with('-');
     match url.scheme() {
         "https" | "http" | "ssh" | "git" => {

@@ -60,7 +60,7 @@ impl Default for Allowances {
 impl Allowances {
     /// The optional packages that are not allowed; others are an error, all of a kind at once.
     pub fn denied(
-        &self,
+        self,
         graph: &Graph<'_>,
         project: &Project<'_>,
         registries: &Registries,
@@ -86,7 +86,7 @@ impl Allowances {
                 refused.push((rule, graph.node(id).path.as_str()));
             }
         }
-        let Some((first, _)) = refused.first().cloned() else { return Ok(optional) };
+        let Some((first, _)) = refused.first().copied() else { return Ok(optional) };
         let paths: Vec<_> =
             refused.iter().filter(|(rule, _)| *rule == first).map(|(_, path)| *path).collect();
         let Rule { code, setting, allowed, what } = first;
@@ -99,7 +99,7 @@ impl Allowances {
         Err(Error::new(code, message).with_hint(format!("`{setting}=all` allows it")))
     }
 
-    fn rule(&self, graph: &Graph<'_>, registries: &Registries, id: NodeId) -> Result<Option<Rule>> {
+    fn rule(self, graph: &Graph<'_>, registries: &Registries, id: NodeId) -> Result<Option<Rule>> {
         let node = graph.node(id);
         if node.parent.is_none() || node.link_target.is_some() || node.entry.in_bundle.0 {
             return Ok(None);
@@ -125,7 +125,7 @@ impl Allowances {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rule {
     code: Code,
     setting: &'static str,

@@ -49,11 +49,13 @@ pub const PATTERN_BYTES_MAX: usize = 4096;
 /// Ten thousand files in folders five deep, with a hundred patterns, take a tenth of it.
 const WORK_MAX: u64 = 20_000_000_000;
 
-impl Work {
-    pub fn new() -> Self {
+impl Default for Work {
+    fn default() -> Self {
         Self { left: Cell::new(WORK_MAX) }
     }
+}
 
+impl Work {
     /// Nothing matches any more.
     pub fn is_exhausted(&self) -> bool {
         self.left.get() == 0
@@ -212,7 +214,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, path: &str) -> bool {
-        Rule::parse(pattern).unwrap().matches(&SplitPath::new(path), &Work::new())
+        Rule::parse(pattern).unwrap().matches(&SplitPath::new(path), &Work::default())
     }
 
     #[test]
@@ -269,7 +271,7 @@ mod tests {
             ("**/c", "x", true),
         ] {
             let rule = Rule::parse(pattern).unwrap();
-            let found = rule.matches_partly(&SplitPath::new(path), &Work::new());
+            let found = rule.matches_partly(&SplitPath::new(path), &Work::default());
             assert_eq!(found, expected, "{pattern} {path}");
         }
     }

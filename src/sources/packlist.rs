@@ -24,7 +24,7 @@ pub fn list_files(root: &Path, manifest: &PackManifest) -> Result<BTreeSet<PathB
     let root = root.canonicalize().map_err(|error| Error::io("find", root, error))?;
     let mut packing = Packing {
         root: &root,
-        work: Work::new(),
+        work: Work::default(),
         entries_left: FILES_MAX,
         seen: HashSet::new(),
         files: BTreeSet::new(),

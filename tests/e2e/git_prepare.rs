@@ -8,15 +8,12 @@ use crate::support::tree::Tree;
 use crate::support::{Project, Registry, Repository};
 
 /// A package that is built by `prepare` and packs what that has made.
-fn project(scripts: Value, npmrc: Option<&str>) -> Project {
+fn project(scripts: &Value) -> Project {
     let registry = Registry::start();
     let project = Project::new(&registry).keeping(registry);
-    let mut repository = Repository::new(&project, "one").file("kept.txt", "kept\n").manifest(
+    let repository = Repository::new(&project, "one").file("kept.txt", "kept\n").manifest(
         json!({"name": "one", "version": "1.0.0", "files": ["*.txt"], "scripts": scripts}),
     );
-    if let Some(npmrc) = npmrc {
-        repository = repository.file(".npmrc", npmrc);
-    }
     let address = repository.address(&repository.commit());
     project
         .wants("dependencies", "one", &address)
@@ -36,7 +33,7 @@ fn npm_with_scripts(project: &Project) -> Option<Tree> {
 
 #[test]
 fn prepare_runs_before_a_package_is_packed() {
-    let project = project(json!({"prepare": "echo built >built.txt"}), None);
+    let project = project(&json!({"prepare": "echo built >built.txt"}));
     let theirs = npm_with_scripts(&project);
     project.ci(&[]).assert_success();
     let ours = project.installed();
@@ -52,7 +49,7 @@ fn prepare_runs_before_a_package_is_packed() {
 
 #[test]
 fn without_scripts_a_package_is_packed_as_it_is_and_stored_beside_the_built_one() {
-    let project = project(json!({"prepare": "echo built >built.txt"}), None);
+    let project = project(&json!({"prepare": "echo built >built.txt"}));
     let unbuilt = [
         ".package-lock.json [node_modules/one]",
         "one/",
@@ -69,7 +66,7 @@ fn without_scripts_a_package_is_packed_as_it_is_and_stored_beside_the_built_one(
 
 #[test]
 fn a_script_that_fails_is_told_with_its_last_words() {
-    let project = project(json!({"prepare": "echo broken build; exit 3"}), None);
+    let project = project(&json!({"prepare": "echo broken build; exit 3"}));
     let before = project.whole_tree();
     let outcome = project.ci(&[]);
     let message = outcome.assert_error("EGIT");
@@ -80,7 +77,7 @@ fn a_script_that_fails_is_told_with_its_last_words() {
 
 #[test]
 fn a_build_without_npm_is_an_error_that_says_what_for() {
-    let project = project(json!({"prepare": "true"}), None);
+    let project = project(&json!({"prepare": "true"}));
     let bin = project.temp().join("bin");
     fs::create_dir(&bin).unwrap();
     for program in ["sh", "git"] {

@@ -15,7 +15,9 @@ pub fn expand(pattern: &str) -> Vec<String> {
     };
     let mut expanded = expand_below(rest, 0);
     if !kept.is_empty() {
-        expanded.iter_mut().for_each(|text| text.insert_str(0, kept));
+        for text in &mut expanded {
+            text.insert_str(0, kept);
+        }
     }
     expanded
 }
@@ -24,24 +26,21 @@ fn expand_below(pattern: &str, depth: usize) -> Vec<String> {
     let mut results = vec![String::new()];
     let mut rest = pattern;
     while let Some((before, body, after)) = first_braces(rest).filter(|_| depth < DEPTH_MAX) {
-        let choices = match sequence(body) {
-            Some(sequence) => sequence,
-            None => {
-                let parts = comma_parts(body);
-                match parts.len() {
-                    // `{a}` stays, with what is in it expanded.
-                    1 => expand_below(body, depth + 1)
-                        .into_iter()
-                        .map(|text| format!("{{{text}}}"))
-                        .collect(),
-                    _ => parts.iter().flat_map(|part| expand_below(part, depth + 1)).collect(),
-                }
-            }
-        };
+        let choices = sequence(body).unwrap_or_else(|| expand_choices(body, depth + 1));
         results = combined(&results, before, &choices);
         rest = after;
     }
     combined(&results, rest, &[String::new()])
+}
+
+/// What stands between commas; braces without one stay, with what is in them expanded.
+fn expand_choices(body: &str, depth: usize) -> Vec<String> {
+    let parts = comma_parts(body);
+    if parts.len() > 1 {
+        return parts.iter().flat_map(|part| expand_below(part, depth)).collect();
+    }
+    let inner = expand_below(body, depth);
+    inner.into_iter().map(|text| format!("{{{text}}}")).collect()
 }
 
 fn combined(starts: &[String], middle: &str, ends: &[String]) -> Vec<String> {

@@ -373,7 +373,7 @@ mod tests {
             ("@(a", "@(a", true),
         ] {
             let text: Vec<char> = text.chars().collect();
-            let found = Portion::parse(pattern).matches(&text, &Work::new());
+            let found = Portion::parse(pattern).matches(&text, &Work::default());
             assert_eq!(found, expected, "{pattern} {text:?}");
         }
     }
