@@ -8,7 +8,9 @@ use crate::cache::Cache;
 use crate::delivery::Parcel;
 use crate::error::Result;
 use crate::hidden_lock::HIDDEN_LOCK_PATH;
+use crate::plan::Tarball;
 use crate::project::{Project, ProjectText, TargetTexts};
+use crate::registry::Source;
 use crate::reuse::record::Tallies;
 use crate::reuse::units::{fingerprints, is_of_every_run};
 use crate::reuse::{Asked, Kept, Machine, Others, Outcome, Reuse};
@@ -110,9 +112,13 @@ impl<'p> Installation<'_, 'p> {
     }
 
     /// For the next run. Without an optional package that could not be had there is none, so that
-    /// the next run tries again.
+    /// the next run tries again; nor is there where a tarball on the disk may be another by then.
     pub(super) fn write_record(&mut self, kept: &Kept) {
-        if !self.reuse.is_wanted() || self.has_failed {
+        let may_change = |tarball: &Tarball<'_>| {
+            matches!(tarball.source, Source::File(_)) && tarball.integrity.is_none()
+        };
+        let is_in_doubt = self.has_failed || self.plan.tarballs.iter().any(may_change);
+        if !self.reuse.is_wanted() || is_in_doubt {
             return;
         }
         let mut outcome = std::mem::take(&mut self.outcome);

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Package, Project, Registry, Reply, Repository};
+use crate::support::repository::Repository;
+use crate::support::{Package, Project, Registry, Reply};
 
 /// A project of which each kind of package is wanted by the project or by another package.
 fn project(kind: &str, is_wanted_by_project: bool) -> (Registry, Registry, Project) {

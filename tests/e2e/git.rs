@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 
 use crate::support::package::wrong_sri;
-use crate::support::{Package, Project, Registry, Repository};
+use crate::support::repository::Repository;
+use crate::support::{Package, Project, Registry};
 
 /// The project wants `one` from this address, which the lockfile has as well.
 fn wanting(project: Project, address: &str) -> Project {

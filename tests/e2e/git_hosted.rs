@@ -5,7 +5,8 @@
 use serde_json::json;
 
 use crate::support::archive::{archive, file, gzip, link, member};
-use crate::support::{Project, Registry, Reply, Repository};
+use crate::support::repository::Repository;
+use crate::support::{Project, Registry, Reply};
 
 const COMMIT: &str = "0123456789012345678901234567890123456789";
 

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Package, Project, Registry, Repository};
+use crate::support::repository::Repository;
+use crate::support::{Package, Project, Registry};
 
 const COMMIT: &str = "0123456789012345678901234567890123456789";
 

@@ -4,8 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::support::repository::Repository;
 use crate::support::tree::Tree;
-use crate::support::{Project, Registry, Repository};
+use crate::support::{Project, Registry};
 
 /// A package that is built by `prepare` and packs what that has made.
 fn project(scripts: &Value) -> Project {

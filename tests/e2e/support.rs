@@ -22,6 +22,5 @@ pub use project::Project;
 pub use proxy::Proxy;
 pub use registry::Registry;
 pub use reply::Reply;
-pub use repository::Repository;
 
 const RINGSTALL: &str = env!("CARGO_BIN_EXE_ringstall");

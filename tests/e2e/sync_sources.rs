@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{Project, Registry, Repository};
+use crate::support::repository::Repository;
+use crate::support::{Project, Registry};
 
 /// package.json asks for `wanted`; the lockfile was written for `locked`, and has `resolved`.
 fn project(wanted: &str, locked: &str, resolved: &str) -> Project {

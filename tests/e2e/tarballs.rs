@@ -277,3 +277,17 @@ fn a_package_that_calls_itself_something_else_is_told_in_one_line() {
          real@1.0.0, node_modules/old is real@1.0.0\n"
     );
 }
+
+#[test]
+fn a_changed_tarball_without_integrity_is_seen_by_a_run_that_reuses() {
+    let (_registry, project) = inside_and_outside();
+    let project = project.entry("node_modules/inside", json!({"integrity": null}));
+    project.ci(&["--reuse"]).assert_success();
+    let changed = Package::new("inside", "1.0.0")
+        .field("bin", json!({"tool": "bin/tool.js"}))
+        .file("bin/tool.js", "changed\n");
+    fs::write(project.path().join("vendor/inside.tgz"), changed.tgz()).unwrap();
+    project.ci(&["--reuse"]).assert_success();
+    let tool = fs::read_to_string(project.path().join("node_modules/inside/bin/tool.js"));
+    assert_eq!(tool.unwrap(), "changed\n");
+}
