@@ -45,7 +45,10 @@ mod threads;
 pub(crate) use engines::engines_to_test;
 pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
 pub use filesystem::{Filesystem, keeps_access_times};
-pub use host::{Counts, Usage, current_umask, explain, probe_ring, schedule_in_batches, usage};
+pub use host::{
+    Counts, Usage, current_umask, explain, probe_ring, schedule_in_batches, schedule_normally,
+    usage,
+};
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use queue::{Failure, FileQueue};
 pub use refused::{Refused, RingFindings, RingPart, RingPartKind, RingPartRole};

@@ -23,6 +23,7 @@ mod manual;
 mod npm_commands;
 mod output;
 mod placing;
+mod scripts;
 mod settings;
 mod supply;
 mod workspaces;
@@ -38,6 +39,7 @@ pub use folders::{CacheFolderArguments, ProjectArguments};
 pub use manual::{ManualArguments, write_manual};
 pub use output::{ColorArgument, LogLevelArgument, OutputArguments, SummaryArguments};
 pub use placing::{LinkModeArgument, PlacingArguments};
+pub use scripts::{ScriptArguments, ScriptsArgument};
 pub use settings::{SettingArguments, spelled};
 pub use supply::SupplyArguments;
 pub use workspaces::WorkspaceArguments;
@@ -59,7 +61,8 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Run `ringstall ci` in a project that has a package-lock.json.
 
-Exit status: 0 when all is done, 1 after an error, 2 for a command line that is not understood. \
+Exit status: 0 when all is done, 1 after an error, 2 for a command line that is not understood, \
+and that of a lifecycle script which failed, as with npm. \
 A run that a signal ends is ended by that signal: 130 for SIGINT and 143 for SIGTERM, as shells \
 count them.";
 

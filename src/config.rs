@@ -13,6 +13,7 @@ mod network;
 mod output;
 mod overrides;
 mod proxies;
+mod scripts;
 #[cfg(test)]
 mod tests;
 mod unfit;
@@ -22,6 +23,7 @@ pub use network::{Identity, NetworkSettings};
 pub use output::{Color, LogLevel, OutputSettings};
 pub use overrides::Overrides;
 pub use proxies::{Proxies, Proxy};
+pub use scripts::ScriptSettings;
 
 use crate::error::{Code, Error, Result};
 use crate::registry::{Credentials, Registries, ReplaceHost, parse_registry};
@@ -38,6 +40,7 @@ pub struct Settings {
     pub omit: Omit,
     pub allowances: Allowances,
     pub ignore_scripts: bool,
+    pub scripts: ScriptSettings,
     pub bin_links: bool,
     pub legacy_peer_deps: bool,
     pub engine_strict: bool,
@@ -107,6 +110,7 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         omit: omit(&layers, environment, &mut warnings)?,
         allowances: allowances(&layers, &mut warnings)?,
         ignore_scripts: flag("ignore-scripts")?,
+        scripts: ScriptSettings::from_layers(&layers, environment, &mut warnings)?,
         bin_links: layers.flag("bin-links")?.unwrap_or(true),
         legacy_peer_deps: flag("legacy-peer-deps")?,
         engine_strict: flag("engine-strict")?,

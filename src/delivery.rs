@@ -4,6 +4,7 @@
 //! place what arrives. Work is handed out by a counter, never by a message for each package:
 //! hand-offs are where context switches come from.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -19,6 +20,7 @@ use crate::cache::Index;
 use crate::error::{Code, Error, Result};
 use crate::extract::{self, Extractor, Identity};
 use crate::fetch::{self, Again, Download, FetchOptions, FetchStats, Fetched};
+use crate::graph::NodeId;
 use crate::http;
 use crate::integrity::{CacheKey, Integrity};
 use crate::journal::PackageSource;
@@ -66,6 +68,8 @@ pub struct Delivered {
     /// Optional parcels that failed, with the reason.
     pub failed: Vec<(usize, Error)>,
     pub warnings: Vec<String>,
+    /// Packages whose tarball has scripts or a `binding.gyp`.
+    pub with_scripts: HashSet<NodeId>,
 }
 
 /// How many packages a worker takes at once: few enough for an even end, many enough for the
@@ -313,6 +317,10 @@ impl Depot<'_, '_> {
         for (parcel, _, index) in packages.clone() {
             for target in &parcel.targets {
                 *placed += make_directories(queue, index, target)?;
+            }
+            if index.has_install_scripts() {
+                let nodes = parcel.targets.iter().map(|target| target.node);
+                self.lock().delivered.with_scripts.extend(nodes);
             }
         }
         for (parcel, key, index) in packages {

@@ -19,6 +19,8 @@ pub enum Code {
     /// `allow-remote` forbids a tarball at another address than the registry's (npm:
     /// `EALLOWREMOTE`).
     AllowRemote,
+    /// Scripts are allowed or denied in a way that cannot be followed (npm: `EALLOWSCRIPTS`).
+    AllowScripts,
     /// A package that has to be installed is not for this platform (npm: `EBADPLATFORM`).
     BadPlatform,
     /// `engines` does not match and `engine-strict` is set (npm: `EBADENGINE`).
@@ -46,6 +48,8 @@ pub enum Code {
     InvalidAuth,
     /// A JSON file cannot be parsed (npm: `EJSONPARSE`).
     JsonParse,
+    /// A lifecycle script failed (npm: the script's exit code; before npm 7, `ELIFECYCLE`).
+    Lifecycle,
     /// The lockfile names something that could leave its place, or cannot be understood.
     LockfileInvalid,
     /// The lockfile's version is not one that is installed (npm: `ELOCKFILEVERSION`).
@@ -60,6 +64,9 @@ pub enum Code {
     NoGit,
     /// The registry answered that it has no such tarball (npm: `E404`).
     NotFound,
+    /// Scripts that nobody has allowed, with `strict-allow-scripts` (npm:
+    /// `ESTRICTALLOWSCRIPTS`).
+    StrictAllowScripts,
     /// A tarball holds something that must not be extracted, or exceeds a limit.
     Tarball,
     /// The run was not done at its deadline (npm has the code for single requests).
@@ -76,10 +83,11 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 29] = [
+    pub const ALL: [Code; 32] = [
         Code::AllowFile,
         Code::AllowGit,
         Code::AllowRemote,
+        Code::AllowScripts,
         Code::BadPlatform,
         Code::BadEngine,
         Code::Cache,
@@ -93,6 +101,7 @@ impl Code {
         Code::Integrity,
         Code::InvalidAuth,
         Code::JsonParse,
+        Code::Lifecycle,
         Code::LockfileInvalid,
         Code::LockfileVersion,
         Code::Network,
@@ -100,6 +109,7 @@ impl Code {
         Code::NoEntry,
         Code::NoGit,
         Code::NotFound,
+        Code::StrictAllowScripts,
         Code::Tarball,
         Code::TimedOut,
         Code::UnsupportedSource,
@@ -113,6 +123,7 @@ impl Code {
             Code::AllowFile => "EALLOWFILE",
             Code::AllowGit => "EALLOWGIT",
             Code::AllowRemote => "EALLOWREMOTE",
+            Code::AllowScripts => "EALLOWSCRIPTS",
             Code::BadPlatform => "EBADPLATFORM",
             Code::BadEngine => "EBADENGINE",
             Code::Cache => "ECACHE",
@@ -126,6 +137,7 @@ impl Code {
             Code::Integrity => "EINTEGRITY",
             Code::InvalidAuth => "ERR_INVALID_AUTH",
             Code::JsonParse => "EJSONPARSE",
+            Code::Lifecycle => "ELIFECYCLE",
             Code::LockfileInvalid => "ELOCKFILE",
             Code::LockfileVersion => "ELOCKFILEVERSION",
             Code::Network => "ENETWORK",
@@ -133,6 +145,7 @@ impl Code {
             Code::NoEntry => "ENOENT",
             Code::NoGit => "ENOGIT",
             Code::NotFound => "E404",
+            Code::StrictAllowScripts => "ESTRICTALLOWSCRIPTS",
             Code::Tarball => "ETARBALL",
             Code::TimedOut => "ETIMEDOUT",
             Code::UnsupportedSource => "EUNSUPPORTEDSOURCE",
@@ -153,13 +166,15 @@ struct Inner {
     code: Code,
     message: String,
     hint: Option<String>,
+    exit_code: Option<u8>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// `message` says what was being done, to which path or address: lower case, no full stop.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        let inner = Inner { code, message: message.into(), hint: None, source: None };
+        let inner =
+            Inner { code, message: message.into(), hint: None, exit_code: None, source: None };
         Self { inner: Box::new(inner) }
     }
 
@@ -180,6 +195,18 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.inner.hint = Some(hint.into());
         self
+    }
+
+    /// Makes the command end with this status instead of 1.
+    #[must_use]
+    pub fn with_exit_code(mut self, exit_code: u8) -> Self {
+        self.inner.exit_code = Some(exit_code);
+        self
+    }
+
+    /// The status that the command ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.inner.exit_code.unwrap_or(1)
     }
 
     pub fn code(&self) -> Code {

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::backend::{At, Base, Operation};
-use crate::bins::BinLink;
 use crate::error::{Code, Error, Result};
 use crate::graph::Graph;
 use crate::hidden_lock::HIDDEN_LOCK_PATH;
 use crate::link::mend_first_line;
 use crate::plan::Link;
+use crate::scripts::BinPhase;
 use crate::site::Site;
 
 /// Makes the symbolic links to workspaces and other folders, each relative to where it lies. One
@@ -34,17 +34,18 @@ pub fn make_links(site: &Site<'_>, links: &[Link<'_>]) -> Result<()> {
 }
 
 /// Makes the links in `.bin`. A command whose file is missing is passed over in silence, as in
-/// npm; files outside the cache (those of workspaces) are made executable where they lie.
+/// npm; files that are not as the cache has them (those of workspaces, and of packages whose
+/// scripts have run) are made executable where they lie.
 pub fn make_bins(
     site: &Site<'_>,
     project: &Path,
     graph: &Graph<'_>,
-    bins: &[BinLink<'_>],
+    phase: &BinPhase<'_, '_>,
 ) -> Result<usize> {
     let mut operations = Vec::new();
     let mut folders = HashSet::new();
     let mut made = 0;
-    for bin in bins {
+    for bin in &phase.bins {
         let file = project.join(bin.package).join(&bin.file);
         if fs::symlink_metadata(&file).is_err() {
             continue;
@@ -55,12 +56,18 @@ pub fn make_bins(
         }
         operations.push(make_symlink(&bin.target, &bin.at)?);
         made += 1;
-        if graph.node(bin.node).link_target.is_some() {
+        if graph.node(bin.node).link_target.is_some() || phase.touched.contains(&bin.node) {
             make_executable(&file, site.cache.umask())?;
         }
     }
     site.carry_out(operations.into_iter())?;
     Ok(made)
+}
+
+/// Removes links in `.bin` whose package has been left out.
+pub fn remove_bins(site: &Site<'_>, bins: &[String]) -> Result<()> {
+    let remove = |path: &String| Ok(Operation::Remove { at: at(path)? });
+    site.carry_out(bins.iter().map(remove).collect::<Result<Vec<_>>>()?.into_iter())
 }
 
 fn make_symlink(target: &str, path: &str) -> Result<Operation> {

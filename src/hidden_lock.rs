@@ -26,6 +26,8 @@ use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
 /// Where it lies, relative to the project's root.
 pub const HIDDEN_LOCK_PATH: &str = "node_modules/.package-lock.json";
 
+const INSTALL_SCRIPT: &str = "hasInstallScript";
+
 /// Enough for one thread to be worth its waking.
 const ENTRIES_AT_ONCE: usize = 256;
 
@@ -59,11 +61,14 @@ impl BundleTexts {
 
 /// The hidden lockfile of the given nodes. `hides_resolved` is npm's
 /// `omit-lockfile-registry-resolved`: nothing is said of where packages of a registry came from.
+/// `built` are packages that node-gyp builds though nothing but their files says so: npm takes that
+/// for an install script of theirs, whether it is run or not.
 pub fn hidden_lock(
     graph: &Graph<'_>,
     nodes: impl Iterator<Item = NodeId>,
     bundles: &BundleTexts,
     hides_resolved: bool,
+    built: &HashSet<NodeId>,
 ) -> String {
     let root = graph.node(Graph::ROOT);
     let mut nodes: Vec<_> = nodes.collect();
@@ -88,6 +93,9 @@ pub fn hidden_lock(
             let mut fields = fields(graph, *id, brought.as_ref());
             if hides_resolved && graph.node(*id).link_target.is_none() {
                 fields.retain(|(key, _)| *key != "resolved");
+            }
+            if built.contains(id) && !fields.iter().any(|(key, _)| *key == INSTALL_SCRIPT) {
+                fields.push((INSTALL_SCRIPT, "true".into()));
             }
             write_entry(&mut entry, &mut fields);
             entry
@@ -264,7 +272,7 @@ fn push_flags(fields: &mut Vec<Field<'_>>, node: &Node<'_>, manifest: &Manifest<
     for (key, holds) in [
         ("inBundle", node.entry.in_bundle.0),
         ("hasShrinkwrap", node.entry.has_shrinkwrap.0),
-        ("hasInstallScript", manifest.has_install_script()),
+        (INSTALL_SCRIPT, manifest.has_install_script()),
         ("peer", flags.is_peer),
         ("dev", flags.is_dev),
         ("optional", flags.is_optional),

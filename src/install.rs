@@ -1,5 +1,6 @@
 //! The one place that knows the order in which things are done.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::config::Settings;
 use crate::delivery::{Delivered, Parcel};
 use crate::error::{Code, Error, Result};
 use crate::fill::Supply;
-use crate::finish::{make_bins, make_links, write_hidden_lock};
+use crate::finish::{make_links, write_hidden_lock};
 use crate::graph::{Graph, NodeId};
 use crate::guard::Guard;
 use crate::hidden_lock::{BundleTexts, hidden_lock};
@@ -31,11 +32,14 @@ use crate::project::{Project, ProjectText, TargetTexts};
 use crate::report::Reporter;
 use crate::reuse::tree::Depth;
 use crate::reuse::{Kept, Machine, Outcome, Reuse};
+use crate::scripts::{Policy, ScriptMode, ScriptSummary, Scripts};
 use crate::selection::{Selection, Viewpoint};
 use crate::site::Site;
 
+mod building;
 mod reusing;
 
+use building::make_policy;
 use reusing::{Question, unchanged};
 
 /// What is to be installed, and how.
@@ -51,6 +55,8 @@ pub struct Request {
     pub umask: u32,
     pub link_mode: LinkMode,
     pub jobs: usize,
+    pub scripts: ScriptMode,
+    pub scripts_at_once: usize,
     /// How closely what an earlier run has installed is looked at; `None` where nothing is kept.
     pub reuse: Option<Depth>,
     pub file_engine: FileEngine,
@@ -76,6 +82,7 @@ pub struct Summary {
     pub links: usize,
     pub bins: usize,
     pub with_scripts: usize,
+    pub scripts: ScriptSummary,
     pub warnings: Vec<String>,
     pub wall: Duration,
     pub phases: Vec<(&'static str, Duration)>,
@@ -90,7 +97,7 @@ pub struct Summary {
     pub refusals: Vec<String>,
 }
 
-/// Installs what the lockfile says: the tree of `npm ci --ignore-scripts`.
+/// Installs what the lockfile says: the tree of `npm ci`.
 pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let journal = &request.journal;
     let mut phases = Phases::start(journal, "read");
@@ -120,6 +127,7 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let cache = Cache::open(&request.cache, request.umask, journal.board())?;
     let machine = machine(request, &cache);
     let plan = make_plan(request, &graph, &project, &machine, &selection)?;
+    let policy = make_policy(request, &project, &graph, &plan)?;
     check_tops(directory, &plan.tops)?;
 
     phases.enter("look up");
@@ -130,17 +138,20 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
     let reuse = Reuse::open(directory, &cache, request.reuse)?;
     let question = Question { request, text: &text, machine: &machine, selection: &selection };
+    let warnings = [&request.settings.warnings[..], &policy.warnings].concat();
     let mut installation = Installation {
         request,
         reporter,
         project: &project,
         graph: &graph,
         plan,
+        policy: &policy,
         site,
         reuse: &reuse,
         outcome: question.record(&project, &targets),
         has_failed: false,
-        summary: Summary { warnings: request.settings.warnings.clone(), ..Summary::default() },
+        with_scripts: HashSet::new(),
+        summary: Summary { warnings, ..Summary::default() },
     };
     let mut aside = Aside::default();
     let installed = installation.install(&mut aside, &mut phases);
@@ -153,8 +164,16 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     }
     let kept = installed?;
     removed?;
+    phases.enter("build");
+    let mut scripts = Scripts::new(installation.stage(), &graph);
+    installation.build(&mut scripts, &kept)?;
     phases.enter("hidden lock");
     installation.write_hidden_lock()?;
+    if policy.runs_any() {
+        phases.enter("scripts");
+        scripts.run_project(installation.plan.added(&graph) > 0)?;
+    }
+    installation.summary.scripts.ran = scripts.ran;
     if reuse.is_wanted() {
         phases.enter("record");
         installation.write_record(&kept);
@@ -169,21 +188,24 @@ struct Installation<'i, 'p> {
     project: &'i Project<'p>,
     graph: &'i Graph<'p>,
     plan: Plan<'p>,
+    policy: &'i Policy,
     site: Site<'i>,
     reuse: &'i Reuse<'i>,
     outcome: Outcome,
     /// An optional package could not be had.
     has_failed: bool,
+    /// Packages whose tarball has scripts or a `binding.gyp`.
+    with_scripts: HashSet<NodeId>,
     summary: Summary,
 }
 
-impl<'p> Installation<'_, 'p> {
+impl<'i, 'p> Installation<'i, 'p> {
     /// From an old tree, or none, to the new one, but for the hidden lockfile.
     fn install(&mut self, aside: &mut Aside, phases: &mut Phases<'_>) -> Result<Kept> {
         let Self { request, graph, project, .. } = *self;
         let directory = &request.directory;
         let placements = Placements::new(directory, request.link_mode, request.settings.umask);
-        let mut parcels = pack(graph, &self.plan, placements)?;
+        let mut parcels = pack(graph, &self.plan, placements, self.policy)?;
         let kept = self.keep(&mut parcels);
         self.supply().look_up(&self.site, &mut parcels)?;
         self.distrust(&mut parcels, &kept)?;
@@ -200,7 +222,6 @@ impl<'p> Installation<'_, 'p> {
         })?;
         phases.enter("link");
         make_links(&site, &self.plan.links)?;
-        self.summary.bins = make_bins(&site, directory, graph, &self.plan.bins)?;
         Ok(kept)
     }
 
@@ -224,7 +245,9 @@ impl<'p> Installation<'_, 'p> {
             count(parcels.len(), "tarball"),
         ));
         let delivered = self.supply().deliver(&self.site, parcels, make_room)?;
-        let Delivered { placed, traffic, from_npm_cache, failed, warnings } = delivered;
+        let Delivered { placed, traffic, from_npm_cache, failed, warnings, with_scripts } =
+            delivered;
+        self.with_scripts.extend(with_scripts);
         let summary = &mut self.summary;
         summary.downloaded += missing - failed.len() - from_npm_cache;
         summary.from_npm_cache += from_npm_cache;
@@ -256,7 +279,8 @@ impl<'p> Installation<'_, 'p> {
         let bundles = BundleTexts::read(directory, self.graph, brought.copied())?;
         let nodes = self.plan.listed(self.graph);
         let hides_resolved = self.request.settings.omit_lockfile_registry_resolved;
-        let make = || hidden_lock(self.graph, nodes, &bundles, hides_resolved);
+        let built = self.built();
+        let make = || hidden_lock(self.graph, nodes, &bundles, hides_resolved, &built);
         let text = self.site.pool.install(make);
         write_hidden_lock(directory, &text)
     }

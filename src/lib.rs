@@ -47,6 +47,7 @@ pub mod project;
 pub mod registry;
 pub mod report;
 pub mod reuse;
+pub mod scripts;
 pub mod selection;
 pub mod site;
 pub mod sources;

@@ -2,7 +2,8 @@
 //!
 //! The index says all there is to know, so nothing is read or looked at on the way: one operation
 //! a directory, one a file. A file is shared with the cache unless it must differ from what lies
-//! there: another mode, or a `#!` line that npm mends.
+//! there: another mode, or a `#!` line that npm mends. Of a package whose scripts are run no file
+//! is shared.
 
 use std::ffi::{CStr, CString};
 
@@ -34,6 +35,18 @@ pub struct Target<'p> {
     /// npm's setting of this name: what it takes off all modes but those of commands that win
     /// their name, before the umask of the process.
     pub umask: u32,
+    pub privacy: Privacy,
+}
+
+/// Which packages must share no file with the cache, because their scripts may change their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Privacy {
+    /// No script of it is run.
+    #[default]
+    Shared,
+    /// Private where its tarball has scripts or a `binding.gyp`.
+    WithScripts,
+    Private,
 }
 
 /// What was done, for the summary.
@@ -111,12 +124,21 @@ pub fn place_files(
     let mut placed = Placed::default();
     let mut source = Prefixed::new(Base::Cache, &Cache::package_path(key));
     let mut at = Prefixed::new(Base::Project, target.path);
+    let is_private = match target.privacy {
+        Privacy::Shared => false,
+        Privacy::WithScripts => index.has_install_scripts(),
+        Privacy::Private => true,
+    };
     for file in index.files().filter(|file| !is_skipped(file.path, index, target)) {
         let source = source.join_number(file.number);
         let at = at.join(file.path);
         let operation = match demand(&file, target, index, umask) {
-            Demand::Shared => {
+            Demand::Shared if !is_private => {
                 let placement = target.placement.clone();
+                Operation::PlaceFile { source, target: at, mode: file.mode, placement }
+            }
+            Demand::Shared => {
+                let placement = target.placement.private();
                 Operation::PlaceFile { source, target: at, mode: file.mode, placement }
             }
             Demand::Private { mode } => {

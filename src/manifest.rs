@@ -52,7 +52,11 @@ pub struct Manifest<'a> {
     pub libc: Option<&'a RawValue>,
 
     #[serde(borrow)]
+    pub allow_scripts: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub bin: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub config: Option<&'a RawValue>,
     #[serde(borrow)]
     pub deprecated: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -63,6 +67,8 @@ pub struct Manifest<'a> {
     pub engines: Option<&'a RawValue>,
     #[serde(borrow)]
     pub funding: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub gypfile: Option<&'a RawValue>,
     #[serde(borrow)]
     pub license: Option<&'a RawValue>,
     #[serde(borrow)]

@@ -12,9 +12,10 @@ use crate::delivery::Parcel;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId};
 use crate::integrity::Integrity;
-use crate::link::Target;
+use crate::link::{Privacy, Target};
 use crate::plan::{Plan, Tarball};
 use crate::registry::Source;
+use crate::scripts::Policy;
 use crate::sources::address::{GitSource, State};
 use crate::sources::local;
 use crate::specifier::resolve_path;
@@ -24,10 +25,12 @@ pub fn pack<'p>(
     graph: &Graph<'p>,
     plan: &Plan<'p>,
     mut placements: Placements,
+    policy: &Policy,
 ) -> Result<Vec<Parcel<'p>>> {
     let owners = Owners::new(&plan.tarballs);
     let mut won_bins = owners.won_bins(graph, plan);
     let mut nested = owners.nested(graph, plan);
+    let with_bundles = owners.with_bundles(graph, plan, policy);
     plan.tarballs
         .iter()
         .map(|tarball| {
@@ -43,6 +46,7 @@ pub fn pack<'p>(
                 nested: nested.remove(id).unwrap_or_default(),
                 placement: placements.below(graph, *id),
                 umask: placements.umask,
+                privacy: privacy(graph, plan, *id, policy, &with_bundles),
             });
             Ok(Parcel {
                 label: label(tarball),
@@ -57,6 +61,23 @@ pub fn pack<'p>(
             })
         })
         .collect()
+}
+
+fn privacy(
+    graph: &Graph<'_>,
+    plan: &Plan<'_>,
+    id: NodeId,
+    policy: &Policy,
+    with_bundles: &HashSet<NodeId>,
+) -> Privacy {
+    if with_bundles.contains(&id) || policy.is_patched(graph.node(id).path.name()) {
+        return Privacy::Private;
+    }
+    match policy.runs(graph, plan, id) {
+        false => Privacy::Shared,
+        true if graph.node(id).entry.has_install_script.0 => Privacy::Private,
+        true => Privacy::WithScripts,
+    }
 }
 
 /// Each entry's own: two may name the same bytes.
@@ -183,6 +204,13 @@ impl Owners {
             won.entry(owner).or_default().push(file);
         }
         won
+    }
+
+    /// The packages that bring others whose scripts may run: what those have to run is not known
+    /// before they lie there.
+    fn with_bundles(&self, graph: &Graph<'_>, plan: &Plan<'_>, policy: &Policy) -> HashSet<NodeId> {
+        let runs = |id: &&NodeId| policy.runs(graph, plan, **id);
+        plan.bundled.iter().filter(runs).filter_map(|id| self.of(graph, plan, *id)).collect()
     }
 
     /// The packages that have a place of their own below another.

@@ -27,6 +27,7 @@ use crate::plan::{Choice, Plan};
 use crate::platform::{Engines, Platform};
 use crate::project::{Package, Project};
 use crate::report::Reporter;
+use crate::scripts::Policy;
 use crate::selection::Selection;
 use crate::site::Site;
 use crate::workspaces::locked_workspaces;
@@ -58,7 +59,9 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     phases.enter("plan");
     let graph = Graph::build(&project, &HashSet::new(), !settings.legacy_peer_deps)?;
     let plan = make_plan(settings, &graph, &project)?;
-    let mut parcels = pack(&graph, &plan, Placements::new(&request.directory, LinkMode::Auto, 0))?;
+    let placements = Placements::new(&request.directory, LinkMode::Auto, 0);
+    // Nothing is placed, so nobody's scripts are run.
+    let mut parcels = pack(&graph, &plan, placements, &Policy::default())?;
     for parcel in &mut parcels {
         parcel.targets.clear();
     }

@@ -110,6 +110,18 @@ impl Reporter {
         }
     }
 
+    /// What is about to be run, with its output to follow.
+    pub fn announce(self, text: &str) {
+        if self.level >= Level::Error {
+            say(&printable(text));
+        }
+    }
+
+    /// Whether what is printed has colours.
+    pub fn has_color(self) -> bool {
+        anstream::stdout().current_choice() != anstream::ColorChoice::Never
+    }
+
     /// Of interest only to who asked for more.
     pub fn detail(self, detail: &str) {
         if self.level >= Level::Verbose {
@@ -170,7 +182,7 @@ fn failed_to_print(cause: io::Error) -> Error {
 /// Text from a registry or a lockfile must not move the cursor or change colours.
 fn printable(text: &str) -> String {
     let is_harmful = |character: char| {
-        (character.is_control() && character != '\n')
+        (character.is_control() && !matches!(character, '\n' | '\t'))
             || matches!(character, '\u{200e}' | '\u{200f}')
             || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -184,8 +196,9 @@ pub fn installed_line(summary: &Summary) -> String {
     let packages = count(summary.packages.len(), "package");
     let files = count(usize::try_from(summary.placed.files).unwrap_or(usize::MAX), "file");
     let kept = if summary.kept > 0 { format!(", kept {}", summary.kept) } else { String::new() };
+    let ran = summary.scripts.closing().map_or_else(String::new, |ran| format!(", {ran}"));
     let (time, origins) = (seconds(summary.wall), origins(summary));
-    format!("added {packages}{kept} in {time} ({origins}; {files} placed)")
+    format!("added {packages}{kept} in {time} ({origins}; {files} placed){ran}")
 }
 
 /// The closing line of a filling of the cache.

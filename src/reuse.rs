@@ -71,6 +71,8 @@ pub struct Outcome {
     pub tallies: Tallies,
     pub warnings: Vec<String>,
     pub link_targets: Vec<String>,
+    /// Packages whose tarball has scripts or a `binding.gyp`, sorted.
+    pub built: Vec<String>,
 }
 
 /// Paths that every run makes anew, and that have to be as they were for nothing to be done.
@@ -98,6 +100,11 @@ impl<'r> Reuse<'r> {
     /// The folders whose package.json has to be among what is asked.
     pub fn link_targets(&self) -> &[String] {
         self.record.as_ref().map_or(&[], |record| &record.link_targets)
+    }
+
+    /// Packages that are known to have scripts or a `binding.gyp`, whatever the lockfile says.
+    pub fn built(&self) -> &[String] {
+        self.record.as_ref().map_or(&[], |record| &record.built)
     }
 
     /// The record, if the same is asked as then and all is as it was.
@@ -200,8 +207,8 @@ impl<'r> Reuse<'r> {
             let found = glance(&self.base, path.as_bytes());
             units.push(seen(path, Digest::default(), found)?);
         }
-        let Outcome { asked, tallies, warnings, link_targets, .. } = outcome;
-        self.place.write(&Record { asked, tallies, warnings, link_targets, units })
+        let Outcome { asked, tallies, warnings, link_targets, built, .. } = outcome;
+        self.place.write(&Record { asked, tallies, warnings, link_targets, built, units })
     }
 }
 

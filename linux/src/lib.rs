@@ -44,4 +44,6 @@ pub use refusal::Refusal;
 pub use ring::{Completion, Counts, Options, Ring, Wait};
 pub use sockets::SocketOptions;
 pub use surroundings::{Seccomp, Surroundings};
-pub use usage::{Usage, kernel_workers, schedule_in_batches, thread_usage, usage};
+pub use usage::{
+    Usage, kernel_workers, schedule_in_batches, schedule_normally, thread_usage, usage,
+};

@@ -69,10 +69,20 @@ fn usage_of(who: libc::c_int) -> io::Result<Usage> {
 /// Puts the calling thread, and those it starts from now on, under `SCHED_BATCH`: a thread that
 /// wakes up does not take the processor from one that runs, so that bulk work is switched less.
 pub fn schedule_in_batches() -> io::Result<()> {
+    schedule(libc::SCHED_BATCH)
+}
+
+/// Takes the calling thread out of `SCHED_BATCH` again: what it starts is treated as it would be
+/// without us.
+pub fn schedule_normally() -> io::Result<()> {
+    schedule(libc::SCHED_OTHER)
+}
+
+fn schedule(policy: libc::c_int) -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the pointer is to a whole `sched_param` that lives across the call; 0 names the
     // calling thread.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -118,7 +128,11 @@ mod tests {
     }
 
     #[test]
-    fn batch_scheduling_needs_no_privilege() {
-        std::thread::spawn(|| schedule_in_batches().unwrap()).join().unwrap();
+    fn scheduling_in_batches_and_back_needs_no_privilege() {
+        let back_and_forth = || {
+            schedule_in_batches().unwrap();
+            schedule_normally().unwrap();
+        };
+        std::thread::spawn(back_and_forth).join().unwrap();
     }
 }

@@ -7,7 +7,7 @@ use rustix::fs::Mode;
 
 use super::refused::{Refused, RingFindings, RingPart, RingPartKind, RingPartRole};
 
-pub use ringstall_linux::{Counts, Usage, kernel_workers, schedule_in_batches};
+pub use ringstall_linux::{Counts, Usage, kernel_workers, schedule_in_batches, schedule_normally};
 
 /// What the process has used so far; nothing where the kernel does not say.
 pub fn usage() -> Usage {

@@ -57,6 +57,10 @@ pub fn schedule_in_batches() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub fn schedule_normally() -> io::Result<()> {
+    Ok(())
+}
+
 /// The umask. It can only be read by setting it, so this is for the start, before other threads.
 #[allow(clippy::useless_conversion, reason = "modes have 16 bits on some systems")]
 pub fn current_umask() -> u32 {

@@ -274,7 +274,7 @@ fn stays_inside(path: &[u8]) -> bool {
 /// more than this for one index.
 pub const INDEX_BYTES_MAX: u32 = 192 << 20;
 
-const MAGIC: &[u8; 8] = b"rsindex\x01";
+const MAGIC: &[u8; 8] = b"rsindex\x02";
 const SUM_END: usize = MAGIC.len() + 4;
 const HEADER_BYTES: usize = SUM_END + 5 * 4;
 const HAS_INSTALL_SCRIPTS: u32 = 1;

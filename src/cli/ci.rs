@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     CacheFolderArguments, DeadlineArguments, EngineArguments, PlacingArguments, ProjectArguments,
-    SettingArguments, SummaryArguments, SupplyArguments, WorkspaceArguments,
+    ScriptArguments, SettingArguments, SummaryArguments, SupplyArguments, WorkspaceArguments,
 };
 
 #[derive(Debug, Args)]
@@ -21,6 +21,8 @@ pub struct CiArguments {
     #[arg(long, value_enum, value_name = "DEPTH", help_heading = "Placing")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "files")]
     pub reuse: Option<ReuseArgument>,
+    #[command(flatten)]
+    pub scripts: ScriptArguments,
     #[command(flatten)]
     pub engines: EngineArguments,
     #[command(flatten)]

@@ -86,7 +86,31 @@ const SHOWN: &[Shown] = &[
         key: "ignore-scripts",
         value: "",
         heading: SCRIPTS,
-        help: "Run no lifecycle scripts (none are run yet) and say nothing of them",
+        help: "Run no scripts and say nothing of them",
+    },
+    Shown {
+        key: "foreground-scripts",
+        value: "",
+        heading: SCRIPTS,
+        help: "Give scripts the terminal, and run them one after the other",
+    },
+    Shown {
+        key: "strict-allow-scripts",
+        value: "",
+        heading: SCRIPTS,
+        help: "Fail where packages have scripts that `allowScripts` neither allows nor denies",
+    },
+    Shown {
+        key: "dangerously-allow-all-scripts",
+        value: "",
+        heading: SCRIPTS,
+        help: "Run the scripts of all packages, whatever `allowScripts` says",
+    },
+    Shown {
+        key: "script-shell",
+        value: "PROGRAM",
+        heading: SCRIPTS,
+        help: "The shell for scripts [default: sh]",
     },
     Shown {
         key: "offline",

@@ -8,7 +8,6 @@ use crate::backend::current_umask;
 use crate::cli::{CiArguments, OutputArguments, ReuseArgument};
 use crate::config::Environment;
 use crate::install::{Request, ci};
-use crate::plan::count;
 use crate::report::installed_line;
 use crate::reuse::tree::Depth;
 
@@ -40,6 +39,8 @@ pub fn run(
             settings,
             path: environment.get("PATH").unwrap_or_default().to_owned(),
             umask: current_umask(),
+            scripts: resolve::script_mode(arguments.scripts.scripts),
+            scripts_at_once: resolve::scripts_at_once(arguments.placing.jobs),
             link_mode: resolve::link_mode(arguments.placing.link_mode),
             jobs: resolve::jobs(arguments.placing.jobs),
             reuse: arguments.reuse.map(depth),
@@ -55,12 +56,7 @@ pub fn run(
             reporter.detail(line);
         }
         let mut summary = ci(request, reporter)?;
-        if summary.with_scripts > 0 && !request.settings.ignore_scripts {
-            summary.warnings.push(format!(
-                "{} with lifecycle scripts: none were run (--ignore-scripts silences this)",
-                count(summary.with_scripts, "package")
-            ));
-        }
+        summary.warnings.extend(summary.scripts.warning());
         Ok(summary)
     })
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::backend::{FileEngine, LinkMode, NetworkDriver};
 use crate::cli::{
     CacheFolderArguments, FileEngineArgument, LinkModeArgument, LogLevelArgument,
-    NetworkDriverArgument, OutputArguments, ProjectArguments, SettingArguments, SummaryArguments,
-    SupplyArguments, WorkspaceArguments,
+    NetworkDriverArgument, OutputArguments, ProjectArguments, ScriptsArgument, SettingArguments,
+    SummaryArguments, SupplyArguments, WorkspaceArguments,
 };
 use crate::config::{self, Environment, LogLevel, OutputSettings, Overrides, Settings};
 use crate::error::{Code, Error, Result};
 use crate::locate::locate;
 use crate::report::{Level, Reporter, Stdout};
+use crate::scripts::ScriptMode;
 use crate::selection::{Viewpoint, lexical};
 
 /// The project that a command works on.
@@ -169,6 +170,19 @@ fn log_level(argument: LogLevelArgument) -> LogLevel {
 pub fn jobs(argument: Option<u16>) -> usize {
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     argument.map_or_else(processors, usize::from)
+}
+
+/// npm leaves one processor to itself (promise-call-limit 3).
+pub fn scripts_at_once(argument: Option<u16>) -> usize {
+    argument.map_or_else(|| (jobs(None) - 1).max(1), usize::from)
+}
+
+pub fn script_mode(argument: ScriptsArgument) -> ScriptMode {
+    match argument {
+        ScriptsArgument::All => ScriptMode::All,
+        ScriptsArgument::Allowed => ScriptMode::Allowed,
+        ScriptsArgument::None => ScriptMode::None,
+    }
 }
 
 pub fn link_mode(argument: LinkModeArgument) -> LinkMode {

@@ -48,7 +48,7 @@ impl Session<'_> {
         });
         done.unwrap_or_else(|error| {
             reporter.conclude_error(&error, &journal);
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         })
     }
 
@@ -94,7 +94,7 @@ impl Session<'_> {
                 if let Some(signal) = journal.taken_signal() {
                     end_by(signal);
                 }
-                ExitCode::FAILURE
+                ExitCode::from(error.exit_code())
             }
         }
     }

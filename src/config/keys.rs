@@ -4,7 +4,7 @@
 //! the alphabet, so that the two can be laid side by side. A key that is not in it is unknown to
 //! npm as well, which ignores it. Nothing here reads a value from anywhere.
 
-use Idle::{Address, Chosen, Freshness, OtherCommands, Output, Programs, Scripts};
+use Idle::{Address, Chosen, Freshness, Links, OtherCommands, Output, Programs};
 use Kind::{Flag, List, Text};
 
 /// One setting of npm's.
@@ -49,8 +49,8 @@ pub enum Idle {
     Chosen,
     /// It steers what npm prints, logs, reports or asks.
     Output,
-    /// It is about lifecycle scripts.
-    Scripts,
+    /// It is about folders that are copied instead of linked.
+    Links,
     /// It is about npm's own cache, or how fresh its answers have to be.
     Freshness,
     /// It names a program; what runs is never a file's to choose.
@@ -66,7 +66,7 @@ impl Idle {
             Self::OtherCommands => "it is for other commands than `ci`",
             Self::Chosen => "the lockfile has chosen all versions",
             Self::Output => "it is about npm's own output and logs",
-            Self::Scripts => "no lifecycle scripts are run",
+            Self::Links => "folders are always linked",
             Self::Freshness => "what the cache has is known by its integrity",
             Self::Programs => "no setting chooses a program to run",
             Self::Address => "the system chooses the address that connections come from",
@@ -97,7 +97,6 @@ const fn refused(
 }
 
 const LAYOUT: &str = "asks for a layout that is not supported";
-const SOURCES: &str = "forbids a kind of source, which is not supported";
 
 /// Sorted by name.
 pub const KEYS: &[Key] = &[
@@ -105,12 +104,12 @@ pub const KEYS: &[Key] = &[
     used("_auth", Text),
     idle("access", Text, OtherCommands),
     idle("all", Flag, OtherCommands),
-    refused("allow-directory", Text, &["all"], SOURCES),
-    refused("allow-file", Text, &["all"], SOURCES),
-    refused("allow-git", Text, &["all"], SOURCES),
-    refused("allow-remote", Text, &["all"], SOURCES),
+    idle("allow-directory", Text, Links),
+    used("allow-file", Text),
+    used("allow-git", Text),
+    used("allow-remote", Text),
     idle("allow-same-version", Flag, OtherCommands),
-    idle("allow-scripts", List, Scripts),
+    used("allow-scripts", List),
     idle("allow-scripts-pending", Flag, OtherCommands),
     idle("allow-scripts-pin", Flag, OtherCommands),
     used("also", Text),
@@ -132,7 +131,7 @@ pub const KEYS: &[Key] = &[
     used("color", Text),
     idle("commit-hooks", Flag, OtherCommands),
     used("cpu", Text),
-    idle("dangerously-allow-all-scripts", Flag, Scripts),
+    used("dangerously-allow-all-scripts", Flag),
     idle("depth", Text, OtherCommands),
     idle("description", Flag, OtherCommands),
     used("dev", Flag),
@@ -157,7 +156,7 @@ pub const KEYS: &[Key] = &[
     used("fetch-retry-mintimeout", Text),
     used("fetch-timeout", Text),
     used("force", Flag),
-    idle("foreground-scripts", Flag, Scripts),
+    used("foreground-scripts", Flag),
     idle("format-package-lock", Flag, OtherCommands),
     used("fund", Flag),
     idle("git", Text, Programs),
@@ -208,8 +207,8 @@ pub const KEYS: &[Key] = &[
     idle("min-release-age", Text, Chosen),
     idle("min-release-age-exclude", List, Chosen),
     idle("name", Text, OtherCommands),
-    idle("node-gyp", Text, Scripts),
-    idle("node-options", Text, Scripts),
+    used("node-gyp", Text),
+    used("node-options", Text),
     used("noproxy", List),
     used("offline", Flag),
     used("omit", List),
@@ -242,7 +241,7 @@ pub const KEYS: &[Key] = &[
     idle("provenance-file", Text, OtherCommands),
     used("proxy", Text),
     idle("read-only", Flag, OtherCommands),
-    idle("rebuild-bundle", Flag, Scripts),
+    idle("rebuild-bundle", Flag, OtherCommands),
     used("registry", Text),
     used("replace-registry-host", Text),
     // `npm ci` saves nothing, whatever is set.
@@ -258,7 +257,7 @@ pub const KEYS: &[Key] = &[
     idle("sbom-type", Text, OtherCommands),
     used("scope", Text),
     idle("scopes", List, OtherCommands),
-    idle("script-shell", Text, Scripts),
+    used("script-shell", Text),
     idle("searchexclude", Text, OtherCommands),
     idle("searchlimit", Text, OtherCommands),
     idle("searchopts", Text, OtherCommands),
@@ -267,7 +266,7 @@ pub const KEYS: &[Key] = &[
     idle("shrinkwrap", Flag, OtherCommands),
     idle("sign-git-commit", Flag, OtherCommands),
     idle("sign-git-tag", Flag, OtherCommands),
-    idle("strict-allow-scripts", Flag, Scripts),
+    used("strict-allow-scripts", Flag),
     // It makes npm fail where it would resolve a conflict; nothing is resolved here.
     idle("strict-peer-deps", Flag, Chosen),
     used("strict-ssl", Flag),

@@ -1,6 +1,7 @@
 //! The places a setting can come from, strongest first, and typed look-ups that say where a value
 //! that cannot be understood was set. It knows the names of files, not of other settings.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use crate::error::{Code, Error, Result};
 /// An `.npmrc` is written by hand, and one with a few certificates has some tens of KiB; more than
 /// this is not one.
 const NPMRC_BYTES_MAX: u64 = 1 << 20;
+
+/// The origin of what variables set.
+const ENVIRONMENT: &str = "the environment";
 
 #[derive(Default)]
 pub struct Layers {
@@ -64,7 +68,7 @@ impl Layers {
             ..Self::default()
         };
         layers.push("the command line", expanded(command_line, environment), false);
-        layers.push("the environment", environment_entries(environment), false);
+        layers.push(ENVIRONMENT, environment_entries(environment), false);
 
         let user_path = |layers: &Self| {
             layers.path("userconfig").or_else(|| environment.home().map(|home| home.join(".npmrc")))
@@ -94,6 +98,15 @@ impl Layers {
         layers.warnings.extend(own.warnings);
         layers.refuse_unscoped_credentials()?;
         Ok(layers)
+    }
+
+    pub fn global_prefix(&self, environment: &Environment) -> Option<PathBuf> {
+        self.path("prefix").or_else(|| environment.global_prefix())
+    }
+
+    pub fn global_path(&self, environment: &Environment) -> Option<PathBuf> {
+        let beside = || self.global_prefix(environment);
+        self.path("globalconfig").or_else(|| Some(npmrc_config_rs::global_config_path(&beside()?)))
     }
 
     /// The strongest value; npm's word for "not set" is `null`, which hides weaker ones.
@@ -165,6 +178,18 @@ impl Layers {
         keys.sort_unstable();
         keys.dedup();
         keys.into_iter().filter_map(|key| self.text(key)).collect()
+    }
+
+    /// Every key that is set somewhere, with its strongest entry and whether that is the
+    /// environment's.
+    pub fn strongest(&self) -> BTreeMap<&str, (&Entry, bool)> {
+        let mut strongest = BTreeMap::new();
+        for layer in self.strongest_first.iter().rev() {
+            let is_environment = layer.origin == ENVIRONMENT;
+            let entries = layer.entries.iter();
+            strongest.extend(entries.map(|(key, entry)| (key.as_str(), (entry, is_environment))));
+        }
+        strongest
     }
 
     fn entry(&self, key: &str) -> Option<(&Entry, &str)> {

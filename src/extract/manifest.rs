@@ -34,19 +34,16 @@ pub(super) fn bin_targets(facts: &Facts) -> HashSet<&[u8]> {
     facts.bins.iter().map(|(_, target)| target.as_bytes()).collect()
 }
 
-/// `preinstall`, `install` or `postinstall`, or what npm does for a `binding.gyp` without them.
+/// `preinstall`, `install` or `postinstall`, or a `binding.gyp`, which npm builds even where the
+/// package's `gypfile` is false: the lockfile, from which it installs, does not say so.
 fn has_install_scripts<'p>(
     members: &Members<'_>,
     mut paths: impl Iterator<Item = &'p [u8]>,
 ) -> bool {
     let scripts = members.object("scripts").unwrap_or_default();
     let has = |name: &str| scripts.text(name).is_some_and(|script| !script.is_empty());
-    let has_install = has("install") || has("preinstall");
-    let mut is_built = || {
-        members.get("gypfile").is_none_or(|value| value.get() != "false")
-            && paths.any(|path| path == b"binding.gyp")
-    };
-    has_install || has("postinstall") || is_built()
+    ["preinstall", "install", "postinstall"].into_iter().any(has)
+        || paths.any(|path| path == b"binding.gyp")
 }
 
 fn read_bins<'p>(
@@ -268,7 +265,7 @@ mod tests {
         assert!(!has(r#"{"scripts": {"test": "x", "install": "", "postinstall": 1}}"#, &[]));
         assert!(has("{}", &["binding.gyp"]));
         assert!(!has("{}", &["src/binding.gyp"]));
-        assert!(!has(r#"{"gypfile": false}"#, &["binding.gyp"]));
+        assert!(has(r#"{"gypfile": false}"#, &["binding.gyp"]));
     }
 
     #[test]

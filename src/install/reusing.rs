@@ -7,6 +7,7 @@ use super::{Installation, Request, Summary, machine, make_pool};
 use crate::cache::Cache;
 use crate::delivery::Parcel;
 use crate::error::Result;
+use crate::graph::NodeId;
 use crate::hidden_lock::HIDDEN_LOCK_PATH;
 use crate::plan::Tarball;
 use crate::project::{Project, ProjectText, TargetTexts};
@@ -55,7 +56,8 @@ impl Question<'_> {
     fn digest(&self, workspaces: &[Workspace], targets: &TargetTexts) -> Option<[u8; 32]> {
         let Self { request, text, machine, selection } = *self;
         // All settings, also those that others add, and more than can make a difference.
-        let settings = format!("{:?} {:?}", request.settings, request.link_mode);
+        let Request { settings, link_mode, scripts, .. } = request;
+        let settings = format!("{settings:?} {link_mode:?} {scripts:?}");
         let asked = Asked { text, workspaces, selection, machine, settings: &settings };
         asked.digest(targets.all())
     }
@@ -67,7 +69,7 @@ impl Question<'_> {
             project.packages.iter().skip(1).filter_map(|package| package.on_disk.as_ref());
         let has_folder_of_bins =
             has_folder_of_bins.into_iter().any(|one| one.directories.is_some());
-        let runs_scripts = project.has_own_scripts() && !self.request.settings.ignore_scripts;
+        let runs_scripts = project.has_own_scripts() && self.request.runs_scripts();
         let is_whole = !has_folder_of_bins && !runs_scripts;
         Outcome {
             asked: is_whole.then(|| self.digest(&project.workspaces, targets)).flatten(),
@@ -83,10 +85,9 @@ impl<'p> Installation<'_, 'p> {
         if !self.reuse.is_wanted() {
             return Kept::default();
         }
-        let settings = &self.request.settings;
         let how = format!("{:?}", self.request.link_mode);
-        let (graph, ignored) = (self.graph, settings.ignore_scripts);
-        let wanted = fingerprints(graph, &self.plan, parcels, &how, ignored);
+        let built = if self.policy.runs_any() { self.reuse.built() } else { &[] };
+        let wanted = fingerprints(self.graph, &self.plan, parcels, &how, built);
         let kept = self.reuse.keep(self.site.pool, &wanted);
         self.outcome.fingerprints = wanted;
         self.outcome.others = self.others();
@@ -94,6 +95,12 @@ impl<'p> Installation<'_, 'p> {
             parcel.targets.retain(|target| !kept.covers(target.path));
         }
         parcels.retain(|parcel| !parcel.targets.is_empty());
+        let is_built = |id: &NodeId| {
+            let path = self.graph.node(*id).path.as_str();
+            kept.covers(path)
+                && self.reuse.built().binary_search_by(|built| built.as_str().cmp(path)).is_ok()
+        };
+        self.with_scripts.extend(self.plan.placed(self.graph).filter(is_built));
         self.plan.links.retain(|link| !kept.covers(link.at.as_str()));
         self.plan.bins.retain(|bin| !kept.covers(&bin.at));
         kept
@@ -128,6 +135,10 @@ impl<'p> Installation<'_, 'p> {
             funding: self.funding() as u64,
         };
         outcome.warnings.clone_from(&self.plan.warnings);
+        outcome.warnings.extend(self.summary.scripts.warning());
+        let path = |id: &NodeId| self.graph.node(*id).path.as_str().to_owned();
+        outcome.built = self.with_scripts.iter().map(path).collect();
+        outcome.built.sort_unstable();
         if let Err(error) = self.reuse.write(self.site.pool, kept, outcome) {
             let why = format!("the next run will reuse nothing, this one is not recorded: {error}");
             self.reporter.detail(&why);

@@ -101,6 +101,7 @@ pub fn value(summary: &Summary) -> Value {
         "links": summary.links,
         "bins": summary.bins,
         "withScripts": summary.with_scripts,
+        "scripts": summary.scripts.json(),
         "warnings": summary.warnings,
         "seconds": summary.wall.as_secs_f64(),
         "phases": phases,

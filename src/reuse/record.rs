@@ -8,7 +8,8 @@
 //! ```text
 //! "rsreuse" and the version of ringstall, crc32 of all that follows
 //! device and inode of the project's folder
-//! what was asked for (32 bytes), or zeros; tallies; warnings; folders that links lead to
+//! what was asked for (32 bytes), or zeros; tallies; warnings; folders that links lead to;
+//! packages with scripts
 //! units: path, fingerprint (32 bytes), row of looks
 //! ```
 
@@ -32,6 +33,8 @@ pub struct Record {
     pub warnings: Vec<String>,
     /// The folders whose package.json is among what was asked.
     pub link_targets: Vec<String>,
+    /// Packages whose tarball has scripts or a `binding.gyp`, sorted.
+    pub built: Vec<String>,
     pub units: Vec<Unit>,
 }
 
@@ -125,7 +128,7 @@ impl Record {
         for tally in [packages, with_scripts, funding] {
             put_u64(&mut buffer, tally);
         }
-        for texts in [&self.warnings, &self.link_targets] {
+        for texts in [&self.warnings, &self.link_targets, &self.built] {
             put_u32(&mut buffer, u32::try_from(texts.len()).ok()?);
             for text in texts {
                 put_bytes(&mut buffer, text.as_bytes())?;
@@ -157,7 +160,7 @@ impl Record {
             let count = reader.u32()?;
             (0..count).map(|_| reader.text()).collect()
         };
-        let (warnings, link_targets) = (texts()?, texts()?);
+        let (warnings, link_targets, built) = (texts()?, texts()?, texts()?);
         let mut units = Vec::new();
         while !reader.is_at_end() {
             units.push(Unit {
@@ -167,7 +170,7 @@ impl Record {
             });
         }
         let asked = Some(asked).filter(|asked| *asked != Digest::default());
-        Some(Self { asked, tallies, warnings, link_targets, units })
+        Some(Self { asked, tallies, warnings, link_targets, built, units })
     }
 }
 
@@ -196,6 +199,7 @@ mod tests {
             tallies: Tallies { packages: 1, with_scripts: 4, funding: 2 },
             warnings: vec!["w".to_owned()],
             link_targets: vec!["a".to_owned(), "../b".to_owned()],
+            built: vec!["node_modules/a".to_owned()],
             units: vec![unit("node_modules/a", 1), unit("node_modules", 0)],
         }
     }

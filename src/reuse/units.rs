@@ -9,6 +9,7 @@ use ring::digest;
 use super::record::Digest;
 use crate::delivery::Parcel;
 use crate::graph::Graph;
+use crate::link::Privacy;
 use crate::plan::Plan;
 
 /// What is to be put into each unit; `None` for one that has to be made anew by every run.
@@ -25,14 +26,14 @@ pub fn unit_of(path: &str) -> Option<&str> {
     Some(&path[..end.unwrap_or(path.len())])
 }
 
-/// `scripts_are_ignored`: a package whose scripts may run is made anew wherever anything at all has
-/// changed, since what they do may hang on all the rest.
+/// A package whose scripts may run is made anew wherever anything at all has changed, since what
+/// they do may hang on all the rest. `built` are those of which the lockfile need not say so.
 pub fn fingerprints(
     graph: &Graph<'_>,
     plan: &Plan<'_>,
     parcels: &[Parcel<'_>],
     how: &str,
-    scripts_are_ignored: bool,
+    built: &[String],
 ) -> Fingerprints {
     let mut drafts = Drafts::default();
     for parcel in parcels {
@@ -48,9 +49,11 @@ pub fn fingerprints(
             let mut won = target.won_bins.clone();
             won.sort_unstable();
             let (path, is_resolved) = (target.path, target.is_resolved);
-            let line = format!("{path} {identity} {won:?} {nested:?} {is_resolved}");
+            let (privacy, umask) = (target.privacy, target.umask);
+            let line =
+                format!("{path} {identity} {won:?} {nested:?} {is_resolved} {privacy:?} {umask}");
             drafts.add(path, line);
-            if is_doubtful {
+            if is_doubtful || privacy == Privacy::Private {
                 drafts.doubt(path);
             }
         }
@@ -65,12 +68,10 @@ pub fn fingerprints(
             drafts.doubt(&bin.at);
         }
     }
-    if !scripts_are_ignored {
-        for id in plan.placed(graph).filter(|id| graph.node(*id).link_target.is_none()) {
-            let node = graph.node(id);
-            if node.manifest.has_install_script() {
-                drafts.doubt(node.path.as_str());
-            }
+    for id in plan.placed(graph).filter(|id| graph.node(*id).link_target.is_none()) {
+        let path = graph.node(id).path.as_str();
+        if built.binary_search_by(|built| built.as_str().cmp(path)).is_ok() {
+            drafts.doubt(path);
         }
     }
     drafts.finish(how)

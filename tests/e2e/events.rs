@@ -63,8 +63,18 @@ fn phases_follow_one_another() {
         .filter(|event| event["phase"].is_string())
         .map(|event| (event["event"].as_str().unwrap(), event["phase"].as_str().unwrap()))
         .collect();
-    let names =
-        ["read", "check", "plan", "look up", "install", "link", "remove old", "hidden lock"];
+    let names = [
+        "read",
+        "check",
+        "plan",
+        "look up",
+        "install",
+        "link",
+        "remove old",
+        "build",
+        "hidden lock",
+        "scripts",
+    ];
     let expected: Vec<_> =
         names.iter().flat_map(|name| [("phaseStarted", *name), ("phaseEnded", *name)]).collect();
     assert_eq!(phases, expected);

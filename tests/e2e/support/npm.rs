@@ -31,8 +31,23 @@ impl Project {
 
     #[track_caller]
     pub fn assert_same_as_npm_with_umask(&self, umask: &str, arguments: &[&str]) -> Outcome {
-        let theirs = self.npm_ci_with_umask(umask, arguments);
-        let ours = self.ci_with_umask(umask, &[&["--ignore-scripts"], arguments].concat());
+        let arguments = [&["--ignore-scripts"], arguments].concat();
+        self.assert_same_as_judge(umask, &arguments)
+    }
+
+    /// The same, with lifecycle scripts. What they write into the project is compared as well.
+    #[track_caller]
+    pub fn assert_same_as_npm_with_scripts(&self, arguments: &[&str]) -> Outcome {
+        self.assert_same_as_judge("022", arguments)
+    }
+
+    #[track_caller]
+    fn assert_same_as_judge(&self, umask: &str, arguments: &[&str]) -> Outcome {
+        let theirs = self.npm_ci_in("", umask, arguments);
+        let mut command = self.command(Path::new(RINGSTALL), umask);
+        self.add_ci_arguments(&mut command, &["--no-audit", "--no-fund"]);
+        command.args(arguments).current_dir(self.path());
+        let ours = self.run(command);
         ours.assert_success();
         self.assert_same_outcome(theirs);
         ours
@@ -65,11 +80,19 @@ impl Project {
         }
     }
 
+    /// npm refuses the project as well, with its lifecycle scripts.
+    #[track_caller]
+    pub fn assert_npm_fails_with_scripts(&self, arguments: &[&str]) {
+        if let Some((theirs, _)) = self.judged_ci(arguments) {
+            assert_ne!(theirs.code, Some(0), "the judge installs this:\n{}", theirs.stdout);
+        }
+    }
+
     /// The judge's install in the project itself.
     #[track_caller]
     pub fn npm_ci_in_place(&self) {
         let Some(judge) = find_judge() else { return };
-        self.judge_ci(&judge, &self.path(), "022", &[]).assert_success();
+        self.judge_ci(&judge, &self.path(), "022", &["--ignore-scripts"]).assert_success();
     }
 
     /// Any command of npm's, in the project itself. npm is asked once, not for every engine.
@@ -82,16 +105,17 @@ impl Project {
 
     /// What the judge says, and the tree it leaves in a copy of the project as it is now.
     pub fn npm_ci(&self, arguments: &[&str]) -> Option<(Outcome, Tree)> {
-        self.npm_ci_in("", "022", arguments)
+        self.npm_ci_from("", arguments)
     }
 
     /// The same from a folder of the project.
     pub fn npm_ci_from(&self, folder: &str, arguments: &[&str]) -> Option<(Outcome, Tree)> {
-        self.npm_ci_in(folder, "022", arguments)
+        self.npm_ci_in(folder, "022", &[&["--ignore-scripts"], arguments].concat())
     }
 
-    fn npm_ci_with_umask(&self, umask: &str, arguments: &[&str]) -> Option<(Outcome, Tree)> {
-        self.npm_ci_in("", umask, arguments)
+    /// The same, with lifecycle scripts.
+    pub fn judged_ci(&self, arguments: &[&str]) -> Option<(Outcome, Tree)> {
+        self.npm_ci_in("", "022", arguments)
     }
 
     fn npm_ci_in(&self, folder: &str, umask: &str, arguments: &[&str]) -> Option<(Outcome, Tree)> {
@@ -107,7 +131,7 @@ impl Project {
 
     fn judge_ci(&self, judge: &Path, folder: &Path, umask: &str, arguments: &[&str]) -> Outcome {
         let mut command = self.command_on(None, judge, umask);
-        command.current_dir(folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+        command.current_dir(folder).args(["ci", "--no-audit", "--no-fund"]);
         command.arg("--cache").arg(self.temp().join("npm-cache"));
         command.args(self.registry_arguments()).args(arguments);
         self.run(command)

@@ -283,7 +283,7 @@ impl Project {
         command.spawn().unwrap()
     }
 
-    fn add_ci_arguments(&self, command: &mut Command, arguments: &[&str]) {
+    pub fn add_ci_arguments(&self, command: &mut Command, arguments: &[&str]) {
         command.args(["ci", "-C"]).arg(self.path()).arg("--cache").arg(self.cache());
         command.args(self.registry_arguments()).args(arguments);
     }
