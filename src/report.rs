@@ -17,6 +17,7 @@ use crate::plan::count;
 
 mod failure;
 mod figures;
+mod remedy;
 
 pub use failure::json_text as failure_json;
 pub use figures::value as summary_value;
@@ -78,7 +79,7 @@ impl Reporter {
             let _ = write!(text, "\n  caused by: {}", printable(&source.to_string()));
             cause = source.source();
         }
-        if let Some(hint) = error.hint() {
+        if let Some(hint) = remedy::remedy(error) {
             let _ = write!(text, "\n{HINT}hint:{HINT:#} {}", printable(hint));
         }
         say(&text);

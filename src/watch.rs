@@ -52,7 +52,7 @@ pub fn watched<T>(
     let failed = |error: io::Error| {
         Error::new(Code::Io, "failed to start the watching thread").with_source(error)
     };
-    let (reader, mut writer) = UnixStream::pair().map_err(failed)?;
+    let (reader, writer) = UnixStream::pair().map_err(failed)?;
     let signal = listen(&writer).map_err(failed)?;
     let is_over = AtomicBool::new(false);
     let watcher = Watcher { journal, reporter, options, signal, is_over: &is_over };
@@ -61,15 +61,29 @@ pub fn watched<T>(
             .name("watch".to_owned())
             .spawn_scoped(scope, move || watcher.run(reader))
             .map_err(failed)?;
+        let end = End { is_over: &is_over, writer };
         let result = work();
-        is_over.store(true, Ordering::Release);
-        // The thread has the other end until it has seen this.
-        let _ = writer.write_all(&[0]);
+        drop(end);
         if let Err(panic) = thread.join() {
             std::panic::resume_unwind(panic);
         }
         Ok(result)
     })
+}
+
+/// Ends the watching thread when it is dropped, also while a panic is on its way through: the scope
+/// waits for the thread.
+struct End<'e> {
+    is_over: &'e AtomicBool,
+    writer: UnixStream,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        // The thread has the other end until it has seen this.
+        let _ = self.writer.write_all(&[0]);
+    }
 }
 
 /// Makes each signal set the number and write a byte. One that the process was started to ignore,
@@ -191,4 +205,27 @@ fn read_within(reader: &mut UnixStream, wait: Duration) -> bool {
     }
     // An error is the timeout, or a call that a signal has interrupted and that is made again.
     reader.read(&mut [0]).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Reporter;
+
+    const OPTIONS: WatchOptions =
+        WatchOptions { notice_after: Duration::from_secs(3600), deadline: None };
+
+    #[test]
+    fn the_result_of_the_work_comes_back() {
+        let watched = watched(&Journal::default(), Reporter::plain(), OPTIONS, || 7);
+        assert_eq!(watched.unwrap(), 7);
+    }
+
+    #[test]
+    fn a_panic_is_not_waited_for_in_vain() {
+        let work = || {
+            let _ = watched(&Journal::default(), Reporter::plain(), OPTIONS, || panic!("a bug"));
+        };
+        assert!(std::panic::catch_unwind(work).is_err());
+    }
 }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use serde_json::{Value, json};
 
+use super::remedy::remedy;
 use crate::error::Error;
 
 /// The document of `--json`.
@@ -25,7 +26,7 @@ pub fn value(error: &Error) -> Value {
         "summary": error.to_string(),
         "detail": causes.join("\n"),
         "causes": causes,
-        "hint": error.hint(),
+        "hint": remedy(error),
     })
 }
 

@@ -74,7 +74,8 @@ fn a_failure_is_an_object_with_npm_s_names() {
         "summary": "failed to install a@1.0.0 from [REGISTRY]/a/-/a-1.0.0.tgz",
         "detail": cause,
         "causes": [cause],
-        "hint": null,
+        "hint": "the version may have been taken back, or the registry hides it from who has no \
+                 token for it",
     });
     assert_eq!(error["error"], expected);
     assert!(outcome.stderr.starts_with("error: E404: "), "{}", outcome.stderr);
@@ -125,7 +126,8 @@ fn a_result_that_finds_no_space_is_a_failure() {
         let what = if arguments[0] == "--events" { "events" } else { "the result" };
         let expected = format!(
             "error: EIO: failed to write {what} to `stdout`\n  \
-             caused by: No space left on device (os error 28)\n"
+             caused by: No space left on device (os error 28)\n\
+             hint: make space; `ringstall cache prune` removes packages that were not used lately\n"
         );
         assert_eq!(outcome.stderr, expected);
         assert!(project.path().join("node_modules/.package-lock.json").exists());

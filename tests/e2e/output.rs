@@ -150,6 +150,8 @@ fn an_error_says_its_code_its_causes_and_what_to_do() {
     project.ci(&[]).assert_failure(&[
         "error: E404: failed to install a@1.0.0 from [REGISTRY]/a/-/a-1.0.0.tgz",
         "  caused by: `[REGISTRY]/a/-/a-1.0.0.tgz` does not exist",
+        "hint: the version may have been taken back, or the registry hides it from who has no \
+         token for it",
     ]);
 }
 
