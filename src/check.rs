@@ -14,6 +14,7 @@ use node_semver::Version;
 
 use crate::error::{Code, Error, Result};
 use crate::graph::{Edge, EdgeKind, EdgeProblem, Graph, NodeId, duplicates};
+use crate::missing_optional::is_for_a_platform;
 use crate::project::Project;
 use crate::specifier::Specifier;
 
@@ -28,8 +29,7 @@ pub fn check<'p>(project: &'p Project<'p>, with_peers: bool) -> Result<Graph<'p>
             project.lockfile_name,
             examined.disagreements.join("\n")
         );
-        return Err(Error::new(Code::Usage, message)
-            .with_hint("update the lockfile with `npm install` before continuing"));
+        return Err(Error::new(Code::Usage, message).with_hint(examined.hint()));
     }
     let Some(top) = examined.deduplicated_from else { return Ok(graph) };
     let top = graph.node(top).path;
@@ -50,8 +50,21 @@ pub fn check<'p>(project: &'p Project<'p>, with_peers: bool) -> Result<Graph<'p>
 
 struct Examined {
     disagreements: Vec<String>,
+    /// Whether only optional packages for some platforms are missing.
+    lacks_platforms_alone: bool,
     /// Where npm would have found a fitting package in its place, and so looked for duplicates.
     deduplicated_from: Option<NodeId>,
+}
+
+impl Examined {
+    fn hint(&self) -> &'static str {
+        if self.lacks_platforms_alone {
+            "it was written beside a node_modules of another platform; \
+             `npm install --package-lock-only` adds what is missing"
+        } else {
+            "update the lockfile with `npm install` before continuing"
+        }
+    }
 }
 
 /// What npm would do about an edge that is not satisfied.
@@ -65,8 +78,16 @@ enum Repair {
 }
 
 fn examine(graph: &Graph<'_>, project: &Project<'_>) -> Examined {
-    let mut examined = Examined { disagreements: Vec::new(), deduplicated_from: None };
-    for from in examined_nodes(graph) {
+    let mut examined = Examined {
+        disagreements: Vec::new(),
+        lacks_platforms_alone: true,
+        deduplicated_from: None,
+    };
+    if project.examined.is_some() {
+        examined.disagreements.extend(without_version(graph));
+        examined.lacks_platforms_alone &= examined.disagreements.is_empty();
+    }
+    for from in examined_nodes(graph, project) {
         let node = graph.node(from);
         for edge in &node.edges {
             let Some(problem) = edge.problem else { continue };
@@ -89,6 +110,8 @@ fn examine(graph: &Graph<'_>, project: &Project<'_>) -> Examined {
                 }
                 Repair::Shadowed => {}
                 Repair::Impossible => {
+                    examined.lacks_platforms_alone &=
+                        edge.kind == EdgeKind::Optional && is_for_a_platform(edge.name);
                     examined.disagreements.push(disagreement(graph, project, from, edge));
                 }
             }
@@ -98,7 +121,7 @@ fn examine(graph: &Graph<'_>, project: &Project<'_>) -> Examined {
 }
 
 /// The root, all that it reaches without passing a link, and the folders that links lead to.
-fn examined_nodes(graph: &Graph<'_>) -> Vec<NodeId> {
+fn examined_nodes(graph: &Graph<'_>, project: &Project<'_>) -> Vec<NodeId> {
     let mut seen = HashSet::from([Graph::ROOT]);
     let mut nodes = vec![Graph::ROOT];
     let mut place = 0;
@@ -113,8 +136,36 @@ fn examined_nodes(graph: &Graph<'_>) -> Vec<NodeId> {
             }
         }
     }
-    nodes.retain(|id| *id == Graph::ROOT || !graph.node(*id).entry.has_shrinkwrap.0);
+    let has_shrinkwrap = |id: NodeId| graph.node(id).entry.has_shrinkwrap.0;
+    nodes.retain(|id| {
+        let node = graph.node(*id);
+        let is_chosen = match &project.examined {
+            Some(examined) if node.parent.is_some() => examined.contains(node.path.as_str()),
+            Some(_) | None => true,
+        };
+        let is_shrinkwrapped = has_shrinkwrap(*id) || graph.parents(*id).any(has_shrinkwrap);
+        *id == Graph::ROOT || (is_chosen && !is_shrinkwrapped)
+    });
     nodes
+}
+
+/// Old lockfiles say no version of what comes from git, and of some tarballs; npm then finds that
+/// the version it gets is another than none.
+fn without_version<'g>(graph: &'g Graph<'_>) -> impl Iterator<Item = String> + 'g {
+    let lacks_version = |id: &NodeId| {
+        let node = graph.node(*id);
+        node.parent.is_some() && node.link_target.is_none() && node.entry.version.get().is_none()
+    };
+    graph.wanted().filter(lacks_version).map(|id| {
+        let node = graph.node(id);
+        let (path, source) = (node.path, node.entry.resolved.get().unwrap_or("nowhere"));
+        format!(
+            "Invalid: lock file's {} ({}) has no version, which this version of the lockfile \
+             cannot say of {source}",
+            path.name(),
+            path.as_str()
+        )
+    })
 }
 
 fn repair(graph: &Graph<'_>, from: NodeId, edge: &Edge<'_>) -> Repair {
@@ -144,9 +195,11 @@ fn is_below(specifier: &str, version: Option<&str>) -> bool {
 fn disagreement(graph: &Graph<'_>, project: &Project<'_>, from: NodeId, edge: &Edge<'_>) -> String {
     let node = graph.node(from);
     let by = match node.path.as_str() {
-        "" => "package.json".to_owned(),
-        path if node.parent.is_none() => format!("{path}/package.json"),
-        path => format!("{path} in {}", project.lockfile_name),
+        "" => format!("package.json{}", project.line_of_dependency("", edge.name)),
+        path if node.parent.is_none() => {
+            format!("{path}/package.json{}", project.line_of_dependency(path, edge.name))
+        }
+        path => format!("{path} in {}{}", project.lockfile_name, project.line_of_entry(path)),
     };
     let (name, specifier) = (edge.name, &edge.specifier);
     match edge.to {
@@ -154,8 +207,13 @@ fn disagreement(graph: &Graph<'_>, project: &Project<'_>, from: NodeId, edge: &E
         Some(to) => {
             let version = graph.version(to).unwrap_or("(no version)");
             let path = graph.node(to).path.as_str();
+            let line = project.line_of_entry(path);
+            let place = match line.as_str() {
+                "" => path.to_owned(),
+                line => format!("{path}, {}{line}", project.lockfile_name),
+            };
             format!(
-                "Invalid: lock file's {name}@{version} ({path}) does not satisfy \
+                "Invalid: lock file's {name}@{version} ({place}) does not satisfy \
                  {name}@{specifier}, wanted by {by}"
             )
         }

@@ -25,6 +25,7 @@ mod output;
 mod placing;
 mod scripts;
 mod settings;
+mod strictness;
 mod supply;
 mod workspaces;
 
@@ -41,6 +42,7 @@ pub use output::{ColorArgument, LogLevelArgument, OutputArguments, SummaryArgume
 pub use placing::{LinkModeArgument, PlacingArguments};
 pub use scripts::{ScriptArguments, ScriptsArgument};
 pub use settings::{SettingArguments, spelled};
+pub use strictness::StrictnessArguments;
 pub use supply::SupplyArguments;
 pub use workspaces::WorkspaceArguments;
 use workspaces::without_shorthands;

@@ -54,6 +54,8 @@ pub enum Code {
     LockfileInvalid,
     /// The lockfile's version is not one that is installed (npm: `ELOCKFILEVERSION`).
     LockfileVersion,
+    /// The lockfile lacks packages for this platform, and `--fail-on-missing-optional` is set.
+    MissingOptional,
     /// A request failed after all its retries (npm reports the bare errno).
     Network,
     /// The cache lacks tarballs and nothing may be asked for (npm: `ENOTCACHED`).
@@ -83,7 +85,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 32] = [
+    pub const ALL: [Code; 33] = [
         Code::AllowFile,
         Code::AllowGit,
         Code::AllowRemote,
@@ -104,6 +106,7 @@ impl Code {
         Code::Lifecycle,
         Code::LockfileInvalid,
         Code::LockfileVersion,
+        Code::MissingOptional,
         Code::Network,
         Code::NotCached,
         Code::NoEntry,
@@ -140,6 +143,7 @@ impl Code {
             Code::Lifecycle => "ELIFECYCLE",
             Code::LockfileInvalid => "ELOCKFILE",
             Code::LockfileVersion => "ELOCKFILEVERSION",
+            Code::MissingOptional => "EMISSINGOPTIONAL",
             Code::Network => "ENETWORK",
             Code::NotCached => "ENOTCACHED",
             Code::NoEntry => "ENOENT",

@@ -61,29 +61,21 @@ impl BundleTexts {
 
 /// The hidden lockfile of the given nodes. `hides_resolved` is npm's
 /// `omit-lockfile-registry-resolved`: nothing is said of where packages of a registry came from.
+/// What the lockfile says of itself (`head`) is said here too.
+///
 /// `built` are packages that node-gyp builds though nothing but their files says so: npm takes that
 /// for an install script of theirs, whether it is run or not.
 pub fn hidden_lock(
     graph: &Graph<'_>,
     nodes: impl Iterator<Item = NodeId>,
     bundles: &BundleTexts,
+    head: &[(Cow<'_, str>, &RawValue)],
     hides_resolved: bool,
     built: &HashSet<NodeId>,
 ) -> String {
-    let root = graph.node(Graph::ROOT);
     let mut nodes: Vec<_> = nodes.collect();
     let path = |id: &NodeId| graph.node(*id).path.as_str();
     nodes.sort_by(|first, second| locale_compare(path(first), path(second)));
-
-    let mut text = String::from("{\n");
-    let name = root.manifest.name.get().or(root.entry.name.get());
-    for (key, value) in [("name", name), ("version", root.manifest.version.get())] {
-        if let Some(value) = value {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "  \"{key}\": {},", quoted(value));
-        }
-    }
-    text.push_str("  \"lockfileVersion\": 3,\n  \"requires\": true,\n  \"packages\": {");
     let entries: Vec<String> = nodes
         .par_iter()
         .with_min_len(ENTRIES_AT_ONCE)
@@ -92,38 +84,86 @@ pub fn hidden_lock(
             let brought = bundles.manifest(*id);
             let mut fields = fields(graph, *id, brought.as_ref());
             if hides_resolved && graph.node(*id).link_target.is_none() {
-                fields.retain(|(key, _)| *key != "resolved");
+                fields.retain(|(key, _)| key != "resolved");
             }
-            if built.contains(id) && !fields.iter().any(|(key, _)| *key == INSTALL_SCRIPT) {
-                fields.push((INSTALL_SCRIPT, "true".into()));
+            if built.contains(id) && !fields.iter().any(|(key, _)| key == INSTALL_SCRIPT) {
+                fields.push((INSTALL_SCRIPT.into(), "true".into()));
             }
-            write_entry(&mut entry, &mut fields);
+            write_object(&mut entry, &mut fields, 3);
             entry
         })
         .collect();
-    text.push_str(&entries.join(","));
-    text.push_str(if nodes.is_empty() { "}\n}\n" } else { "\n  }\n}\n" });
+    let end = if nodes.is_empty() { "}" } else { "\n  }" };
+    let mut fields: Vec<Field<'_>> = head
+        .iter()
+        .filter_map(|(key, value)| {
+            let value: Value = serde_json::from_str(value.get()).ok()?;
+            Some((key.clone(), nice(&value, 1).into()))
+        })
+        .collect();
+    fields.push(("lockfileVersion".into(), "3".into()));
+    fields.push(("requires".into(), "true".into()));
+    fields.push(("packages".into(), format!("{{{}{end}", entries.join(",")).into()));
+    let mut text = String::new();
+    write_object(&mut text, &mut fields, 1);
+    text.push('\n');
     text
 }
 
-/// A field of an entry: its key and its value as JSON text.
-type Field<'f> = (&'static str, Cow<'f, str>);
+/// A value as npm writes it, `depth` levels below the top.
+fn nice(value: &Value, depth: usize) -> String {
+    match value {
+        Value::Object(object) => {
+            let nice = |(key, value): (&String, &Value)| {
+                (Cow::Owned(key.clone()), nice(value, depth + 1).into())
+            };
+            let mut fields: Vec<Field<'_>> = object.iter().map(nice).collect();
+            let mut text = String::new();
+            write_object(&mut text, &mut fields, depth + 1);
+            text
+        }
+        Value::Array(items) if !items.is_empty() => {
+            let indent = "  ".repeat(depth + 1);
+            let items: Vec<_> =
+                items.iter().map(|item| format!("{indent}{}", nice(item, depth + 1))).collect();
+            format!("[\n{}\n{}]", items.join(",\n"), "  ".repeat(depth))
+        }
+        value => value.to_string(),
+    }
+}
 
-fn write_entry(text: &mut String, fields: &mut [Field<'_>]) {
-    fields.sort_by(|first, second| compare_fields(first, second));
+/// A field of an entry: its key and its value as JSON text.
+type Field<'f> = (Cow<'f, str>, Cow<'f, str>);
+
+/// An object whose fields stand `depth` levels below the top.
+fn write_object(text: &mut String, fields: &mut [Field<'_>], depth: usize) {
+    fields.sort_by(compare_fields);
+    let indent = "  ".repeat(depth);
     text.push('{');
     for (place, (key, value)) in fields.iter().enumerate() {
-        text.push_str(if place == 0 { "\n      \"" } else { ",\n      \"" });
-        text.push_str(key);
-        text.push_str("\": ");
-        text.push_str(value);
+        let comma = if place == 0 { "" } else { "," };
+        // Writing to a String does not fail.
+        let _ = write!(text, "{comma}\n{indent}{}: {value}", quoted(key));
     }
-    text.push_str(if fields.is_empty() { "}" } else { "\n    }" });
+    if !fields.is_empty() {
+        text.push('\n');
+        text.push_str(&indent[2..]);
+    }
+    text.push('}');
 }
 
 /// npm's order: objects after all else, some keys before the others, then by the alphabet.
 fn compare_fields(first: &Field<'_>, second: &Field<'_>) -> Ordering {
-    const FIRST_KEYS: [&str; 5] = ["name", "version", "resolved", "integrity", "dependencies"];
+    const FIRST_KEYS: [&str; 8] = [
+        "name",
+        "version",
+        "lockfileVersion",
+        "resolved",
+        "integrity",
+        "requires",
+        "packages",
+        "dependencies",
+    ];
     let is_object = |field: &Field<'_>| field.1.starts_with('{');
     let rank = |field: &Field<'_>| {
         FIRST_KEYS.iter().position(|key| *key == field.0).unwrap_or(FIRST_KEYS.len())
@@ -131,7 +171,7 @@ fn compare_fields(first: &Field<'_>, second: &Field<'_>) -> Ordering {
     is_object(first)
         .cmp(&is_object(second))
         .then_with(|| rank(first).cmp(&rank(second)))
-        .then_with(|| locale_compare(first.0, second.0))
+        .then_with(|| locale_compare(&first.0, &second.0))
 }
 
 /// The fields of one entry. What a bundle brought has neither address nor integrity of its own.
@@ -143,12 +183,12 @@ fn fields<'f>(
     let node = graph.node(id);
     if let Some(target) = node.link_target {
         let target = graph.node(target).path.as_str();
-        return vec![("resolved", quoted(target).into()), ("link", "true".into())];
+        return vec![("resolved".into(), quoted(target).into()), ("link".into(), "true".into())];
     }
     let manifest = brought.unwrap_or(node.manifest);
     let mut fields = Vec::with_capacity(12);
     if let Some(name) = manifest.name.get().filter(|name| *name != node.path.name()) {
-        fields.push(("name", quoted(name).into()));
+        fields.push(("name".into(), quoted(name).into()));
     }
     push_text(&mut fields, "version", manifest.version.get());
     if brought.is_none() {
@@ -173,7 +213,7 @@ fn fields<'f>(
 
 fn push_text(fields: &mut Vec<Field<'_>>, key: &'static str, value: Option<&str>) {
     if let Some(value) = value {
-        fields.push((key, quoted(value).into()));
+        fields.push((key.into(), quoted(value).into()));
     }
 }
 
@@ -181,7 +221,7 @@ fn push_raw<'f>(fields: &mut Vec<Field<'f>>, key: &'static str, value: Option<&'
     // npm leaves out what is false in JavaScript, and empty objects and lists.
     const NOTHING: [&str; 7] = ["null", "false", "0", "\"\"", "{}", "[]", "-0"];
     if let Some(value) = value.map(RawValue::get).filter(|text| !NOTHING.contains(text)) {
-        fields.push((key, value.into()));
+        fields.push((key.into(), value.into()));
     }
 }
 
@@ -212,7 +252,7 @@ fn push_pairs<'v>(
         .into_iter()
         .map(|(name, value)| format!("        {}: {}", quoted(name), quoted(value)))
         .collect();
-    fields.push((key, format!("{{\n{}\n      }}", lines.join(",\n")).into()));
+    fields.push((key.into(), format!("{{\n{}\n      }}", lines.join(",\n")).into()));
 }
 
 fn push_bundle(fields: &mut Vec<Field<'_>>, manifest: &Manifest<'_>) {
@@ -235,7 +275,7 @@ fn push_list<'v>(
 ) {
     let items: Vec<_> = items.map(|item| format!("        {}", quoted(item))).collect();
     if !items.is_empty() {
-        fields.push((key, format!("[\n{}\n      ]", items.join(",\n")).into()));
+        fields.push((key.into(), format!("[\n{}\n      ]", items.join(",\n")).into()));
     }
 }
 
@@ -243,7 +283,10 @@ fn push_list<'v>(
 fn push_funding<'f>(fields: &mut Vec<Field<'f>>, funding: Option<&'f RawValue>) {
     match funding.map(RawValue::get) {
         Some(address) if address.starts_with('"') && address != "\"\"" => {
-            fields.push(("funding", format!("{{\n        \"url\": {address}\n      }}").into()));
+            fields.push((
+                "funding".into(),
+                format!("{{\n        \"url\": {address}\n      }}").into(),
+            ));
         }
         _ => push_raw(fields, "funding", funding),
     }
@@ -279,7 +322,7 @@ fn push_flags(fields: &mut Vec<Field<'_>>, node: &Node<'_>, manifest: &Manifest<
         ("devOptional", flags.is_dev_optional && !flags.is_dev && !flags.is_optional),
     ] {
         if holds {
-            fields.push((key, "true".into()));
+            fields.push((key.into(), "true".into()));
         }
     }
 }

@@ -21,9 +21,12 @@ use crate::finish::{make_links, write_hidden_lock};
 use crate::graph::{Graph, NodeId};
 use crate::guard::Guard;
 use crate::hidden_lock::{BundleTexts, hidden_lock};
+use crate::inflate::{Inflated, read_whole};
 use crate::installed::{InstalledPackage, count_funded, installed_packages};
 use crate::journal::Journal;
 use crate::link::Placed;
+use crate::lockfile::Lockfile;
+use crate::missing_optional::MissingOptional;
 use crate::parcels::{Placements, pack};
 use crate::phases::Phases;
 use crate::plan::{Choice, Plan, count};
@@ -35,6 +38,7 @@ use crate::reuse::{Kept, Machine, Outcome, Reuse};
 use crate::scripts::{Policy, ScriptMode, ScriptSummary, Scripts};
 use crate::selection::{Selection, Viewpoint};
 use crate::site::Site;
+use crate::unverified::Unverified;
 
 mod building;
 mod reusing;
@@ -62,11 +66,17 @@ pub struct Request {
     pub file_engine: FileEngine,
     pub network_driver: NetworkDriver,
     pub journal: Journal,
+    /// Whether a tarball that the lockfile has no integrity for is an error.
+    pub strict_integrity: bool,
+    /// Whether a platform's package that the lockfile lacks is an error.
+    pub fail_on_missing_optional: bool,
 }
 
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Summary {
+    /// The file that was installed from.
+    pub lockfile: &'static str,
     /// What was put into the tree, packages of bundles and links among it.
     pub packages: Vec<InstalledPackage>,
     /// How many packages and links were there already.
@@ -115,31 +125,42 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
         }
         phases.enter("parse");
     }
-    let lockfile = text.lockfile()?;
-    let targets = TargetTexts::read(directory, &lockfile)?;
-    let project = Project::new(&text, lockfile, &targets)?;
-    reporter.detail(&format!("read {} and package.json", project.lockfile_name));
-    phases.enter("check");
-    let members = &request.settings.members;
-    let selection = Selection::new(members, &project.workspaces, &request.seen_from)?;
-    let graph = check(&project, !request.settings.legacy_peer_deps)?;
-    phases.enter("plan");
+    let reading = text.read_lockfile()?;
     let cache = Cache::open(&request.cache, request.umask, journal.board())?;
-    let machine = machine(request, &cache);
-    let plan = make_plan(request, &graph, &project, &machine, &selection)?;
-    let policy = make_policy(request, &project, &graph, &plan)?;
-    check_tops(directory, &plan.tops)?;
-
-    phases.enter("look up");
     let pool = make_pool(request.jobs)?;
     let bases = Bases::open(cache.directory(), directory)?;
     network::check(request.network_driver)?;
     let engines = FileEngines::new(request.file_engine, &bases)?;
     let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
+    let (whole, mut inflated) =
+        read_whole(&site, &request.supply(), Some(&text), reading, &mut phases)?;
+    let completed = std::mem::take(&mut inflated.text);
+    let lockfile = whole.map_or_else(|| Lockfile::parse(&completed), Ok)?;
+    let targets = TargetTexts::read(directory, &lockfile)?;
+    let mut project = Project::new(&text, lockfile, &targets)?;
+    project.examined.clone_from(&inflated.examined);
+    phases.enter("check");
+    let members = &request.settings.members;
+    let selection = Selection::new(members, &project.workspaces, &request.seen_from)?;
+    let graph = check(&project, !request.settings.legacy_peer_deps)?;
+    inflated.refuse_unavailable(&graph)?;
+    phases.enter("plan");
+    let machine = machine(request, &cache);
+    let mut plan = make_plan(request, &graph, &project, &machine, &selection, &inflated)?;
+    let policy = make_policy(request, &project, &graph, &plan)?;
+    check_tops(directory, &plan.tops)?;
+    let doubts = doubts(request, &machine.platform, &plan, &graph, &text, reporter)?;
+    plan.warnings.extend(doubts);
+
+    phases.enter("look up");
     let reuse = Reuse::open(directory, &cache, request.reuse)?;
     let question = Question { request, text: &text, machine: &machine, selection: &selection };
     let warnings = [&request.settings.warnings[..], &policy.warnings].concat();
-    let mut installation = Installation {
+    let mut summary = Summary { warnings, ..Summary::default() };
+    summary.tell_lockfile(&text, reporter);
+    let has_failed = !inflated.unavailable.is_empty();
+    let filled = summary.take_over(inflated);
+    let installation = Installation {
         request,
         reporter,
         project: &project,
@@ -147,38 +168,14 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
         plan,
         policy: &policy,
         site,
+        filled,
         reuse: &reuse,
         outcome: question.record(&project, &targets),
-        has_failed: false,
+        has_failed,
         with_scripts: HashSet::new(),
-        summary: Summary { warnings, ..Summary::default() },
+        summary,
     };
-    let mut aside = Aside::default();
-    let installed = installation.install(&mut aside, &mut phases);
-    phases.enter("remove old");
-    // Also after a failure: what was moved aside is not wanted back.
-    let removed = aside.remove(&site, directory);
-    installation.summary.refusals.extend(engines.refusal());
-    for why in &installation.summary.refusals {
-        reporter.detail(&format!("io_uring is not used: {why}"));
-    }
-    let kept = installed?;
-    removed?;
-    phases.enter("build");
-    let mut scripts = Scripts::new(installation.stage(), &graph);
-    installation.build(&mut scripts, &kept)?;
-    phases.enter("hidden lock");
-    installation.write_hidden_lock()?;
-    if policy.runs_any() {
-        phases.enter("scripts");
-        scripts.run_project(installation.plan.added(&graph) > 0)?;
-    }
-    installation.summary.scripts.ran = scripts.ran;
-    if reuse.is_wanted() {
-        phases.enter("record");
-        installation.write_record(&kept);
-    }
-    Ok(installation.summarize(&kept, phases))
+    installation.carry_out(phases)
 }
 
 /// Everything that an installation knows, from the plan on.
@@ -190,6 +187,8 @@ struct Installation<'i, 'p> {
     plan: Plan<'p>,
     policy: &'i Policy,
     site: Site<'i>,
+    /// Packages that were unpacked to complete the lockfile.
+    filled: HashSet<String>,
     reuse: &'i Reuse<'i>,
     outcome: Outcome,
     /// An optional package could not be had.
@@ -199,7 +198,110 @@ struct Installation<'i, 'p> {
     summary: Summary,
 }
 
+impl Request {
+    fn supply(&self) -> Supply<'_> {
+        Supply { settings: &self.settings, driver: self.network_driver }
+    }
+}
+
+impl Summary {
+    /// Says which lockfile is installed from, and which is not.
+    fn tell_lockfile(&mut self, text: &ProjectText, reporter: Reporter) {
+        let (read, passed_over) = text.lockfile_names();
+        self.lockfile = read;
+        reporter.detail(&format!("read {read} and package.json"));
+        if let Some(other) = passed_over {
+            self.warnings.push(format!("{other} is not read, because {read} is there as well"));
+        }
+    }
+
+    /// Takes over what it took to complete the lockfile; gives the packages that were unpacked.
+    pub(crate) fn take_over(&mut self, inflated: Inflated) -> HashSet<String> {
+        self.warnings.extend(inflated.warnings);
+        let left_out = inflated.unavailable.into_iter().map(|(_, error)| left_out(&error));
+        self.warnings.extend(left_out);
+        let from_npm_cache = self.from_npm_cache;
+        inflated.filled.deliveries.into_iter().for_each(|filled| self.take_over_delivery(filled));
+        let from_npm_cache = self.from_npm_cache - from_npm_cache;
+        self.downloaded += inflated.filled.unpacked.len().saturating_sub(from_npm_cache);
+        inflated.filled.unpacked
+    }
+
+    fn take_over_delivery(&mut self, delivered: Delivered) {
+        let Delivered { placed, traffic, from_npm_cache, warnings, .. } = delivered;
+        self.placed += placed;
+        self.from_npm_cache += from_npm_cache;
+        self.requests += traffic.requests;
+        self.bytes_received += traffic.bytes_received;
+        self.network = traffic.network.or(self.network.take());
+        self.refusals.extend(traffic.refusal);
+        self.warnings.extend(warnings);
+    }
+}
+
+/// What the lockfile leaves open, as warnings; an error where that is asked.
+fn doubts(
+    request: &Request,
+    platform: &Platform,
+    plan: &Plan<'_>,
+    graph: &Graph<'_>,
+    text: &ProjectText,
+    reporter: Reporter,
+) -> Result<Vec<String>> {
+    let (lockfile, _) = text.lockfile_names();
+    let unverified = Unverified::of(plan);
+    if request.strict_integrity {
+        unverified.refuse(lockfile)?;
+    }
+    if let Some(detail) = unverified.detail(lockfile) {
+        reporter.detail(&detail);
+    }
+    let mut doubts: Vec<_> = unverified.warning(lockfile).into_iter().collect();
+    let missing = MissingOptional::find(graph, plan.installed(graph), platform);
+    if !missing.is_empty() && !request.settings.omit.optional {
+        if request.fail_on_missing_optional {
+            return Err(missing.error(lockfile));
+        }
+        doubts.push(missing.warning(lockfile));
+    }
+    Ok(doubts)
+}
+
+fn left_out(error: &Error) -> String {
+    format!("left out an optional package: {error:?}")
+}
+
 impl<'i, 'p> Installation<'i, 'p> {
+    /// All of it, from the old tree to what is told of the new one.
+    fn carry_out(mut self, mut phases: Phases<'_>) -> Result<Summary> {
+        let mut aside = Aside::default();
+        let installed = self.install(&mut aside, &mut phases);
+        phases.enter("remove old");
+        // Also after a failure: what was moved aside is not wanted back.
+        let removed = aside.remove(&self.site, &self.request.directory);
+        self.summary.refusals.extend(self.site.engines.refusal());
+        for why in &self.summary.refusals {
+            self.reporter.detail(&format!("io_uring is not used: {why}"));
+        }
+        let kept = installed?;
+        removed?;
+        phases.enter("build");
+        let mut scripts = Scripts::new(self.stage(), self.graph);
+        self.build(&mut scripts, &kept)?;
+        phases.enter("hidden lock");
+        self.write_hidden_lock()?;
+        if self.policy.runs_any() {
+            phases.enter("scripts");
+            scripts.run_project(self.plan.added(self.graph) > 0)?;
+        }
+        self.summary.scripts.ran = scripts.ran;
+        if self.reuse.is_wanted() {
+            phases.enter("record");
+            self.write_record(&kept);
+        }
+        Ok(self.summarize(&kept, phases))
+    }
+
     /// From an old tree, or none, to the new one, but for the hidden lockfile.
     fn install(&mut self, aside: &mut Aside, phases: &mut Phases<'_>) -> Result<Kept> {
         let Self { request, graph, project, .. } = *self;
@@ -207,7 +309,7 @@ impl<'i, 'p> Installation<'i, 'p> {
         let placements = Placements::new(directory, request.link_mode, request.settings.umask);
         let mut parcels = pack(graph, &self.plan, placements, self.policy)?;
         let kept = self.keep(&mut parcels);
-        self.supply().look_up(&self.site, &mut parcels)?;
+        request.supply().look_up(&self.site, &mut parcels)?;
         self.distrust(&mut parcels, &kept)?;
         let is_workspace = |top: &str| project.workspaces.iter().any(|one| one.path == top);
         let below_other_tops = self.plan.below_other_tops(graph, is_workspace);
@@ -225,11 +327,6 @@ impl<'i, 'p> Installation<'i, 'p> {
         Ok(kept)
     }
 
-    fn supply(&self) -> Supply<'_> {
-        let Request { settings, network_driver, .. } = self.request;
-        Supply { settings, driver: *network_driver }
-    }
-
     /// Delivers parcels and takes over what was done; optional packages that could not be had
     /// leave with their sets.
     fn deliver(
@@ -244,24 +341,21 @@ impl<'i, 'p> Installation<'i, 'p> {
             parcels.len() - missing,
             count(parcels.len(), "tarball"),
         ));
-        let delivered = self.supply().deliver(&self.site, parcels, make_room)?;
-        let Delivered { placed, traffic, from_npm_cache, failed, warnings, with_scripts } =
-            delivered;
-        self.with_scripts.extend(with_scripts);
+        let is_reused =
+            |parcel: &&Parcel<'_>| parcel.stored.is_some() && !self.filled.contains(&parcel.label);
+        let reused = parcels.iter().filter(is_reused).count();
+        let supply = self.request.supply();
+        let mut delivered = supply.deliver(&self.site, parcels, make_room)?;
+        let failed = std::mem::take(&mut delivered.failed);
+        self.with_scripts.extend(std::mem::take(&mut delivered.with_scripts));
         let summary = &mut self.summary;
-        summary.downloaded += missing - failed.len() - from_npm_cache;
-        summary.from_npm_cache += from_npm_cache;
-        summary.reused += parcels.len() - missing;
-        summary.placed += placed;
-        summary.requests += traffic.requests;
-        summary.bytes_received += traffic.bytes_received;
-        summary.network = traffic.network;
-        summary.refusals.extend(traffic.refusal);
-        summary.warnings.extend(warnings);
-        self.has_failed = !failed.is_empty();
+        summary.downloaded += missing - failed.len() - delivered.from_npm_cache;
+        summary.reused += reused;
+        summary.take_over_delivery(delivered);
+        self.has_failed |= !failed.is_empty();
         let mut nodes = Vec::new();
         for (index, error) in failed {
-            summary.warnings.push(format!("left out an optional package: {error:?}"));
+            summary.warnings.push(left_out(&error));
             nodes.extend(parcels[index].targets.iter().map(|target| target.node));
         }
         let left_out = self.plan.leave_out(self.graph, &nodes);
@@ -280,7 +374,8 @@ impl<'i, 'p> Installation<'i, 'p> {
         let nodes = self.plan.listed(self.graph);
         let hides_resolved = self.request.settings.omit_lockfile_registry_resolved;
         let built = self.built();
-        let make = || hidden_lock(self.graph, nodes, &bundles, hides_resolved, &built);
+        let head = &self.project.lockfile_head;
+        let make = || hidden_lock(self.graph, nodes, &bundles, head, hides_resolved, &built);
         let text = self.site.pool.install(make);
         write_hidden_lock(directory, &text)
     }
@@ -323,6 +418,7 @@ fn make_plan<'p>(
     project: &Project<'p>,
     machine: &Machine,
     selection: &Selection,
+    inflated: &Inflated,
 ) -> Result<Plan<'p>> {
     let settings = &request.settings;
     let choice = Choice {
@@ -335,6 +431,7 @@ fn make_plan<'p>(
         is_engine_strict: settings.engine_strict,
         is_forced: settings.force,
         with_bins: settings.bin_links,
+        unavailable: &inflated.unavailable.iter().map(|(path, _)| path.clone()).collect(),
     };
     Plan::new(graph, project, &choice, &settings.registries)
 }

@@ -1,17 +1,31 @@
 //! Reading the lockfile: which file it is, its version, and the entries of `packages`.
+//!
+//! Old lockfiles say less than an installer has to know, and a dependency may bring a lockfile of
+//! its own; both are read as a [`Partial`] here, and `inflate` completes them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
+use crate::conflict::conflict;
 use crate::error::{Code, Error, Result};
 use crate::install_path::InstallPath;
 use crate::manifest::{Manifest, without_byte_order_mark};
+
+mod partial;
+mod raw;
+mod version_1;
+mod version_4;
+
+pub use partial::Partial;
+pub use version_1::entries_of_version_1;
+pub use version_4::refuse_new_features_of_project;
+
+use raw::{LockfileVersion, RawLockfile};
 
 /// The lockfiles that npm 11 reads, the one that wins first (shrinkwrap.js, `loadFiles`).
 pub const LOCKFILE_NAMES: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
@@ -20,27 +34,30 @@ pub const LOCKFILE_NAMES: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json
 const LOCKFILE_BYTES_MAX: u64 = 100 << 20;
 
 /// The lockfile's text and which file it came from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LockfileText {
     pub file_name: &'static str,
     pub text: String,
+    /// Another lockfile that lies beside it and is not read.
+    pub passed_over: Option<&'static str>,
 }
 
 impl LockfileText {
     /// Reads the lockfile of the project; EUSAGE in npm's words where there is none.
     pub fn read(directory: &Path) -> Result<Self> {
-        for file_name in LOCKFILE_NAMES {
-            if let Some(text) = read_text(&directory.join(file_name), LOCKFILE_BYTES_MAX)? {
-                return Ok(Self { file_name, text });
-            }
+        let mut names = LOCKFILE_NAMES.iter();
+        while let Some(file_name) = names.next() {
+            let text = read_text(&directory.join(file_name), LOCKFILE_BYTES_MAX)?;
+            // npm passes over an empty file as well.
+            let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+            let passed_over = names.find(|name| directory.join(name).exists()).copied();
+            return Ok(Self { file_name, text, passed_over });
         }
         Err(Error::new(
             Code::Usage,
             format!("no package-lock.json or npm-shrinkwrap.json in `{}`", directory.display()),
         )
-        .with_hint(
-            "a lockfile with lockfileVersion 2 or 3 is needed; run `npm install` once to write it",
-        ))
+        .with_hint("a lockfile is needed; run `npm install` once to write it"))
     }
 }
 
@@ -63,31 +80,67 @@ pub fn read_text(path: &Path, bytes_max: u64) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
+/// What a lockfile says: all that is needed, or less.
+#[derive(Debug)]
+pub enum Reading<'a> {
+    Whole(Lockfile<'a>),
+    Partial(Partial),
+}
+
 /// A parsed lockfile. Strings are borrowed from its text.
 #[derive(Debug)]
 pub struct Lockfile<'a> {
     pub file_name: &'static str,
+    pub is_version_4: bool,
+    /// What the file says of itself, which npm repeats in the hidden lockfile: `name`, `version`
+    /// and whatever npm does not know.
+    pub head: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// In the order of the file, the root first.
     pub packages: Vec<(InstallPath<'a>, Manifest<'a>)>,
 }
 
 impl<'a> Lockfile<'a> {
+    /// Reads the lockfile of a project.
+    pub fn read(lockfile: &'a LockfileText) -> Result<Reading<'a>> {
+        let raw = parse(lockfile)?;
+        let file_name = lockfile.file_name;
+        if raw.version == LockfileVersion::Four {
+            version_4::refuse_new_features(file_name, &lockfile.text)?;
+        }
+        let has_shrinkwrap = |(_, entry): &(_, Manifest<'_>)| entry.has_shrinkwrap.0;
+        let is_old = raw.version == LockfileVersion::Old;
+        let is_whole =
+            match &raw.packages {
+                Some(packages) => !is_old && !packages.has_escapes,
+                None => !raw.has_dependencies,
+            } && !raw.packages.iter().flat_map(|packages| &packages.entries).any(has_shrinkwrap);
+        if is_whole {
+            return Self::new(file_name, raw).map(Reading::Whole);
+        }
+        Partial::parse(file_name, &lockfile.text, &raw.version).map(Reading::Partial)
+    }
+
+    /// Parses a lockfile that says everything, or has been completed.
     pub fn parse(lockfile: &'a LockfileText) -> Result<Self> {
-        let LockfileText { file_name, text } = lockfile;
-        let text = without_byte_order_mark(text);
-        let raw: RawLockfile<'a> = serde_json::from_str(text).map_err(|error| {
-            conflict(file_name, text).unwrap_or_else(|| {
-                Error::new(Code::JsonParse, format!("failed to parse `{file_name}`"))
-                    .with_source(error)
-            })
-        })?;
-        check_version(file_name, &raw)?;
-        let mut packages = Vec::with_capacity(raw.packages.0.len() + 1);
+        let raw = parse(lockfile)?;
+        if raw.packages.is_none() && raw.has_dependencies {
+            let message = format!("`{}` has no `packages`, which are needed", lockfile.file_name);
+            return Err(Error::new(Code::LockfileVersion, message).with_hint(REWRITE_HINT));
+        }
+        Self::new(lockfile.file_name, raw)
+    }
+
+    fn new(file_name: &'static str, raw: RawLockfile<'a>) -> Result<Self> {
+        let entries = raw.packages.unwrap_or_default().entries;
+        let mut packages = Vec::with_capacity(entries.len() + 1);
         packages.push((InstallPath::ROOT, Manifest::default()));
         // As in JavaScript, a key that comes twice has its last value.
-        let mut places = HashMap::with_capacity(raw.packages.0.len());
-        for (key, manifest) in raw.packages.0 {
-            let path = InstallPath::parse(key)?;
+        let mut places = HashMap::with_capacity(entries.len());
+        for (key, manifest) in entries {
+            let path = match key {
+                Cow::Borrowed(key) => InstallPath::parse(key)?,
+                Cow::Owned(key) => return Err(unusual_key(&key)),
+            };
             if path.is_root() {
                 packages[0].1 = manifest;
                 continue;
@@ -103,104 +156,118 @@ impl<'a> Lockfile<'a> {
             let message = format!("the root entry of `{file_name}` is a link");
             return Err(Error::new(Code::LockfileInvalid, message));
         }
-        Ok(Self { file_name, packages })
+        let is_version_4 = raw.version == LockfileVersion::Four;
+        Ok(Self { file_name, is_version_4, head: raw.head, packages })
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawLockfile<'a> {
-    lockfile_version: Option<serde_json::Number>,
-    #[serde(borrow, default)]
-    packages: Packages<'a>,
+fn parse(lockfile: &LockfileText) -> Result<RawLockfile<'_>> {
+    let LockfileText { file_name, text, .. } = lockfile;
+    let raw: RawLockfile<'_> =
+        serde_json::from_str(without_byte_order_mark(text)).map_err(|error| {
+            conflict(file_name, text, CONFLICT_HINT).unwrap_or_else(|| {
+                Error::new(Code::JsonParse, format!("failed to parse `{file_name}`"))
+                    .with_source(error)
+            })
+        })?;
+    if let LockfileVersion::Unknown(version) = &raw.version {
+        let message =
+            format!("`{file_name}` has lockfileVersion {version}, which is not installed");
+        return Err(Error::new(Code::LockfileVersion, message).with_hint(REWRITE_HINT));
+    }
+    Ok(raw)
 }
 
-#[derive(Default)]
-struct Packages<'a>(Vec<(&'a str, Manifest<'a>)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Packages<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PackagesVisitor;
-        impl<'de> Visitor<'de> for PackagesVisitor {
-            type Value = Packages<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object of packages")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Packages<'de>, A::Error> {
-                let mut packages = Vec::new();
-                // A key with escapes is no path that npm writes; borrowing refuses it.
-                while let Some(entry) = map.next_entry()? {
-                    packages.push(entry);
-                }
-                Ok(Packages(packages))
-            }
-        }
-        deserializer.deserialize_map(PackagesVisitor)
-    }
-}
-
-fn check_version(file_name: &str, raw: &RawLockfile<'_>) -> Result<()> {
-    let version = raw.lockfile_version.as_ref().and_then(serde_json::Number::as_u64);
-    let refused = |what: String, hint: &str| {
-        let message = format!("`{file_name}` has {what}, which is not installed");
-        Err(Error::new(Code::LockfileVersion, message).with_hint(hint))
-    };
-    match version {
-        Some(2 | 3) if !raw.packages.0.is_empty() => Ok(()),
-        Some(2 | 3) => refused("no `packages`".to_owned(), REWRITE_HINT),
-        Some(version) => refused(format!("lockfileVersion {version}"), REWRITE_HINT),
-        None => refused("no lockfileVersion".to_owned(), REWRITE_HINT),
-    }
+/// A key that is not the same in JSON as without it holds a quotation mark, a backslash or a
+/// control character.
+fn unusual_key(key: &str) -> Error {
+    InstallPath::parse(key).err().unwrap_or_else(|| {
+        let message = format!(
+            "the lockfile's entry `{}` cannot be installed: it has a character that is no part \
+             of a package's name",
+            key.escape_debug()
+        );
+        Error::new(Code::LockfileInvalid, message)
+    })
 }
 
 const REWRITE_HINT: &str =
     "`npm install --package-lock-only --lockfile-version=3` writes one that is";
-
-/// An error that names the place of a merge conflict, where there is one.
-fn conflict(file_name: &str, text: &str) -> Option<Error> {
-    let line = text.lines().position(|line| line.starts_with("<<<<<<<"))?;
-    let message = format!("`{file_name}` has a merge conflict at line {}", line + 1);
-    let hint = "run `npm install --package-lock-only` to settle it";
-    Some(Error::new(Code::JsonParse, message).with_hint(hint))
-}
+const CONFLICT_HINT: &str = "run `npm install --package-lock-only` to settle it";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse_error(text: &str) -> String {
-        let text = LockfileText { file_name: "package-lock.json", text: text.to_owned() };
-        format!("{:?}", Lockfile::parse(&text).expect_err("refused"))
+    fn text(text: &str) -> LockfileText {
+        let text = text.to_owned();
+        LockfileText { file_name: "package-lock.json", text, passed_over: None }
+    }
+
+    fn read_error(json: &str) -> String {
+        format!("{:?}", Lockfile::read(&text(json)).expect_err("refused"))
+    }
+
+    /// The paths that a lockfile which says everything names.
+    fn whole_paths(json: &str) -> Vec<String> {
+        let text = text(json);
+        let Reading::Whole(lockfile) = Lockfile::read(&text).unwrap() else {
+            panic!("should be whole: {json}");
+        };
+        lockfile.packages.iter().map(|(path, _)| path.as_str().to_owned()).collect()
     }
 
     #[test]
-    fn versions_2_and_3_with_packages_are_read() {
-        for version in [2, 3] {
-            let text = format!(
+    fn versions_2_to_4_with_packages_say_everything() {
+        for version in ["2", "3", "4", "\"3\"", "3.5"] {
+            let json = format!(
                 "\u{feff}{{\"lockfileVersion\": {version}, \"packages\": \
                  {{\"\": {{\"name\": \"r\"}}, \"node_modules/a\": {{\"version\": \"1.0.0\"}}}}}}"
             );
-            let text = LockfileText { file_name: "package-lock.json", text };
-            let lockfile = Lockfile::parse(&text).unwrap();
-            let paths: Vec<_> = lockfile.packages.iter().map(|(path, _)| path.as_str()).collect();
-            assert_eq!(paths, ["", "node_modules/a"]);
+            assert_eq!(whole_paths(&json), ["", "node_modules/a"]);
         }
     }
 
     #[test]
-    fn other_versions_are_refused_by_name() {
-        for (text, expected) in [
-            (r#"{"lockfileVersion": 1, "dependencies": {}}"#, "lockfileVersion 1"),
-            (r#"{"lockfileVersion": 4, "packages": {"": {}}}"#, "lockfileVersion 4"),
-            (r#"{"packages": {"": {}}}"#, "no lockfileVersion"),
-            (r#"{"lockfileVersion": 3}"#, "no `packages`"),
+    fn a_lockfile_without_packages_or_dependencies_names_nothing() {
+        assert_eq!(whole_paths(r#"{"lockfileVersion": 3}"#), [""]);
+        assert_eq!(whole_paths("{}"), [""]);
+    }
+
+    #[test]
+    fn older_lockfiles_and_those_with_a_shrinkwrap_inside_have_to_be_completed() {
+        for json in [
+            r#"{"lockfileVersion": 1, "dependencies": {}}"#,
+            r#"{"lockfileVersion": 3, "dependencies": {}}"#,
+            r#"{"dependencies": {}}"#,
+            r#"{"packages": {"": {}}}"#,
+            r#"{"lockfileVersion": 1, "packages": {"": {}}}"#,
+            r#"{"lockfileVersion": null, "packages": {"": {}}}"#,
+            r#"{"lockfileVersion": 3, "packages": {"node_modules/a": {"hasShrinkwrap": true}}}"#,
+            r#"{"lockfileVersion": 3, "packages": {"node_modules\/a": {"version": "1.0.0"}}}"#,
         ] {
+            assert!(matches!(Lockfile::read(&text(json)), Ok(Reading::Partial(_))), "{json}");
+        }
+    }
+
+    #[test]
+    fn one_that_would_have_to_be_completed_first_is_not_taken_for_an_empty_one() {
+        let text = text(r#"{"lockfileVersion": 1, "dependencies": {"a": {"version": "1.0.0"}}}"#);
+        assert_eq!(
+            format!("{:?}", Lockfile::parse(&text).unwrap_err()),
+            "ELOCKFILEVERSION: `package-lock.json` has no `packages`, which are needed"
+        );
+    }
+
+    #[test]
+    fn versions_above_4_are_refused_by_name() {
+        for version in ["5", "99", "4.5"] {
+            let json = format!(r#"{{"lockfileVersion": {version}, "packages": {{"": {{}}}}}}"#);
             assert_eq!(
-                parse_error(text),
+                read_error(&json),
                 format!(
-                    "ELOCKFILEVERSION: `package-lock.json` has {expected}, which is not installed"
+                    "ELOCKFILEVERSION: `package-lock.json` has lockfileVersion {version}, which \
+                     is not installed"
                 )
             );
         }
@@ -209,17 +276,16 @@ mod tests {
     #[test]
     fn a_merge_conflict_is_named_with_its_line() {
         let text = "{\n<<<<<<< HEAD\n  \"lockfileVersion\": 3\n=======\n>>>>>>> b\n}";
-        assert_eq!(
-            parse_error(text),
-            "EJSONPARSE: `package-lock.json` has a merge conflict at line 2"
-        );
+        let expected = "EJSONPARSE: `package-lock.json` has a merge conflict at line 2";
+        assert_eq!(read_error(text), expected);
     }
 
     #[test]
     fn the_last_of_two_equal_keys_wins() {
-        let text = r#"{"lockfileVersion": 3, "packages": {"": {}, "node_modules/a":
-            {"version": "1.0.0"}, "node_modules/a": {"version": "2.0.0"}}}"#;
-        let text = LockfileText { file_name: "package-lock.json", text: text.to_owned() };
+        let text = text(
+            r#"{"lockfileVersion": 3, "packages": {"": {}, "node_modules/a":
+            {"version": "1.0.0"}, "node_modules/a": {"version": "2.0.0"}}}"#,
+        );
         let lockfile = Lockfile::parse(&text).unwrap();
         assert_eq!(lockfile.packages.len(), 2);
         assert_eq!(lockfile.packages[1].1.version.get(), Some("2.0.0"));
@@ -227,13 +293,15 @@ mod tests {
 
     #[test]
     fn nesting_without_end_is_an_error() {
-        let text = format!("{}{}", "{\"packages\":".repeat(10_000), "}".repeat(10_000));
-        assert!(parse_error(&text).starts_with("EJSONPARSE"));
+        for key in ["packages", "dependencies", "else"] {
+            let text = format!("{}{}", format!("{{\"{key}\":").repeat(10_000), "}".repeat(10_000));
+            assert!(read_error(&text).starts_with("EJSONPARSE"), "{key}");
+        }
     }
 
     #[test]
     fn a_root_that_is_a_link_is_refused() {
         let text = r#"{"lockfileVersion": 3, "packages": {"": {"link": true, "resolved": "x"}}}"#;
-        assert_eq!(parse_error(text), "ELOCKFILE: the root entry of `package-lock.json` is a link");
+        assert_eq!(read_error(text), "ELOCKFILE: the root entry of `package-lock.json` is a link");
     }
 }

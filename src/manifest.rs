@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::conflict::conflict;
 use crate::error::{Code, Error, Result};
 use crate::json::{Bundle, Dependencies, Flag, List, Text};
 
@@ -84,11 +85,16 @@ pub struct Manifest<'a> {
 /// A package.json that a person wrote is a hundredth of this.
 pub const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
+const CONFLICT_HINT: &str =
+    "keep one side of it, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>";
+
 impl<'a> Manifest<'a> {
     /// Parses a package.json; `path` is for the message.
     pub fn parse(text: &'a str, path: &str) -> Result<Self> {
         serde_json::from_str(without_byte_order_mark(text)).map_err(|error| {
-            Error::new(Code::JsonParse, format!("failed to parse `{path}`")).with_source(error)
+            conflict(path, text, CONFLICT_HINT).unwrap_or_else(|| {
+                Error::new(Code::JsonParse, format!("failed to parse `{path}`")).with_source(error)
+            })
         })
     }
 

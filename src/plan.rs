@@ -33,6 +33,8 @@ pub struct Choice<'c> {
     /// Whether the rules for packages that are not optional are waived (`force`).
     pub is_forced: bool,
     pub with_bins: bool,
+    /// The paths of packages that are known not to be had.
+    pub unavailable: &'c HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -317,7 +319,9 @@ fn incompatible(
     for id in std::iter::once(Graph::ROOT).chain(graph.wanted()) {
         let manifest = graph.node(graph.target(id)).manifest;
         if graph.node(id).flags.is_optional {
-            let fits = choice.engines.allow(manifest) && choice.platform.allows(manifest);
+            let fits = choice.engines.allow(manifest)
+                && choice.platform.allows(manifest)
+                && !choice.unavailable.contains(graph.node(id).path.as_str());
             if !fits && !inert.contains(&id) {
                 let set = optional_set(graph, id, &inert);
                 inert.extend(set);

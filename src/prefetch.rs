@@ -14,10 +14,11 @@ use crate::backend::{
 };
 use crate::cache::Cache;
 use crate::config::Settings;
-use crate::delivery::Delivered;
+use crate::delivery::{Delivered, Parcel};
 use crate::error::Result;
 use crate::fill::Supply;
 use crate::graph::Graph;
+use crate::inflate::{Inflated, read_whole};
 use crate::install::{Summary, make_pool};
 use crate::journal::Journal;
 use crate::lockfile::{Lockfile, LockfileText};
@@ -54,11 +55,24 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     let _ = schedule_in_batches();
     let settings = &request.settings;
     let text = LockfileText::read(&request.directory)?;
-    let project = locked_project(Lockfile::parse(&text)?);
-    reporter.detail(&format!("read {}", project.lockfile_name));
+    reporter.detail(&format!("read {}", text.file_name));
+    let reading = Lockfile::read(&text)?;
+
+    let cache = Cache::open(&request.cache, request.umask, journal.board())?;
+    let pool = make_pool(request.jobs)?;
+    let bases = Bases::open(cache.directory(), &request.directory)?;
+    network::check(request.network_driver)?;
+    let engines = FileEngines::new(request.file_engine, &bases)?;
+    let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
+    let supply = Supply { settings, driver: request.network_driver };
+    let (whole, mut inflated) = read_whole(&site, &supply, None, reading, &mut phases)?;
+    let completed = std::mem::take(&mut inflated.text);
+    let lockfile = whole.map_or_else(|| Lockfile::parse(&completed), Ok)?;
     phases.enter("plan");
+    let project = locked_project(lockfile);
     let graph = Graph::build(&project, &HashSet::new(), !settings.legacy_peer_deps)?;
-    let plan = make_plan(settings, &graph, &project)?;
+    inflated.refuse_unavailable(&graph)?;
+    let plan = make_plan(settings, &graph, &project, &inflated)?;
     let placements = Placements::new(&request.directory, LinkMode::Auto, 0);
     // Nothing is placed, so nobody's scripts are run.
     let mut parcels = pack(&graph, &plan, placements, &Policy::default())?;
@@ -67,18 +81,16 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     }
 
     phases.enter("look up");
-    let cache = Cache::open(&request.cache, request.umask, journal.board())?;
-    let pool = make_pool(request.jobs)?;
-    let bases = Bases::open(cache.directory(), &request.directory)?;
-    network::check(request.network_driver)?;
-    let engines = FileEngines::new(request.file_engine, &bases)?;
-    let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
-    let supply = Supply { settings, driver: request.network_driver };
     supply.look_up(&site, &mut parcels)?;
     phases.enter("fetch");
-    let reused = parcels.iter().filter(|parcel| parcel.stored.is_some()).count();
+    let stored = parcels.iter().filter(|parcel| parcel.stored.is_some()).count();
+    let is_new = |parcel: &&Parcel<'_>| inflated.filled.unpacked.contains(&parcel.label);
+    let unpacked = parcels.iter().filter(is_new).count();
     let delivered = supply.deliver(&site, &mut parcels, || Ok(()))?;
-    let mut summary = summarize(delivered, parcels.len(), reused);
+    let mut summary = summarize(delivered, parcels.len(), stored);
+    summary.lockfile = text.file_name;
+    summary.reused -= unpacked;
+    summary.take_over(inflated);
     summary.warnings.splice(0..0, settings.warnings.iter().chain(&plan.warnings).cloned());
     summary.refusals.extend(engines.refusal());
     for why in &summary.refusals {
@@ -94,13 +106,26 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
 /// The project as its lockfile has it: the root and the folders that links lead to are what their
 /// entries say.
 fn locked_project(lockfile: Lockfile<'_>) -> Project<'_> {
-    let Lockfile { file_name, packages } = lockfile;
+    let Lockfile { file_name, head, packages, .. } = lockfile;
     let entries = packages.iter().map(|(path, entry)| (*path, entry));
     let workspaces = locked_workspaces(entries, &packages[0].1);
-    let package =
-        |(path, entry)| Package { path, entry, on_disk: None, directory_bins: Vec::new() };
+    let package = |(path, entry)| Package {
+        path,
+        entry,
+        on_disk: None,
+        text: "",
+        directory_bins: Vec::new(),
+    };
     let packages = packages.into_iter().map(package).collect();
-    Project { lockfile_name: file_name, packages, workspaces, overrides: None }
+    Project {
+        lockfile_name: file_name,
+        lockfile_text: "",
+        lockfile_head: head,
+        examined: None,
+        packages,
+        workspaces,
+        overrides: None,
+    }
 }
 
 /// Engines are not judged. Nor is the machine that fetches: it may fetch for another.
@@ -108,6 +133,7 @@ fn make_plan<'p>(
     settings: &Settings,
     graph: &Graph<'p>,
     project: &Project<'p>,
+    inflated: &Inflated,
 ) -> Result<Plan<'p>> {
     let platform = Platform::current().or(&settings.os, &settings.cpu, &settings.libc);
     let choice = Choice {
@@ -120,6 +146,7 @@ fn make_plan<'p>(
         is_engine_strict: false,
         is_forced: settings.force,
         with_bins: false,
+        unavailable: &inflated.unavailable.iter().map(|(path, _)| path.clone()).collect(),
     };
     Plan::new(graph, project, &choice, &settings.registries)
 }

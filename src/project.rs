@@ -1,12 +1,16 @@
 //! What is known of a project before anything is decided: its lockfile, its package.json and those
 //! of the folders it links to, its workspaces and its overrides.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
 
 use crate::bins::directory_bins;
 use crate::error::{Code, Error, Result};
 use crate::install_path::InstallPath;
-use crate::lockfile::{Lockfile, LockfileText, read_text};
+use crate::lockfile::{Lockfile, LockfileText, Reading, read_text, refuse_new_features_of_project};
 use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use crate::overrides::Overrides;
 use crate::workspaces::{Workspace, find_workspaces};
@@ -26,6 +30,12 @@ pub struct TargetTexts(Vec<(String, Option<String>)>);
 #[derive(Debug)]
 pub struct Project<'a> {
     pub lockfile_name: &'static str,
+    /// For messages, which name lines of it.
+    pub lockfile_text: &'a str,
+    /// What the lockfile says of itself, as in [`Lockfile::head`].
+    pub lockfile_head: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// Where only some packages' dependencies are looked at, their paths.
+    pub examined: Option<HashSet<String>>,
     /// The root first, then in the lockfile's order.
     pub packages: Vec<Package<'a>>,
     pub workspaces: Vec<Workspace>,
@@ -39,6 +49,8 @@ pub struct Package<'a> {
     pub path: InstallPath<'a>,
     pub entry: Manifest<'a>,
     pub on_disk: Option<Manifest<'a>>,
+    /// The text that `on_disk` was read from; empty where there is none.
+    pub text: &'a str,
     /// The commands that `directories.bin` of the package.json on disk stands for.
     pub directory_bins: Vec<(String, String)>,
 }
@@ -55,6 +67,25 @@ impl ProjectText {
         Ok(Self { directory: directory.to_owned(), lockfile, manifest })
     }
 
+    /// What the lockfile says, which may be less than is needed.
+    pub fn read_lockfile(&self) -> Result<Reading<'_>> {
+        let reading = Lockfile::read(&self.lockfile)?;
+        let is_version_4 = match &reading {
+            Reading::Whole(lockfile) => lockfile.is_version_4,
+            Reading::Partial(partial) => partial.is_version_4,
+        };
+        if is_version_4 {
+            refuse_new_features_of_project(&self.directory, &self.manifest)?;
+        }
+        Ok(reading)
+    }
+
+    /// The lockfile that is read, and the one beside it that is not.
+    pub fn lockfile_names(&self) -> (&'static str, Option<&'static str>) {
+        (self.lockfile.file_name, self.lockfile.passed_over)
+    }
+
+    #[cfg(test)]
     pub fn lockfile(&self) -> Result<Lockfile<'_>> {
         Lockfile::parse(&self.lockfile)
     }
@@ -72,7 +103,8 @@ impl ProjectText {
     /// A project without a folder.
     #[cfg(test)]
     pub fn in_memory(lockfile: String, manifest: String) -> Self {
-        let lockfile = LockfileText { file_name: "package-lock.json", text: lockfile };
+        let lockfile =
+            LockfileText { file_name: "package-lock.json", text: lockfile, passed_over: None };
         Self { directory: PathBuf::new(), lockfile, manifest }
     }
 }
@@ -108,11 +140,16 @@ impl TargetTexts {
         Self(Vec::new())
     }
 
-    fn manifest(&self, path: InstallPath<'_>) -> Result<Option<Manifest<'_>>> {
+    /// Empty where there is none.
+    fn text(&self, path: InstallPath<'_>) -> &str {
         let found = self.0.binary_search_by(|(target, _)| target.as_str().cmp(path.as_str()));
-        let Ok(index) = found else { return Ok(None) };
-        let (target, Some(text)) = &self.0[index] else { return Ok(None) };
-        Manifest::parse(text, &format!("{target}/package.json")).map(Some)
+        found.map_or("", |index| self.0[index].1.as_deref().unwrap_or_default())
+    }
+
+    fn manifest(&self, path: InstallPath<'_>) -> Result<Option<Manifest<'_>>> {
+        let text = self.text(path);
+        let parse = || Manifest::parse(text, &format!("{}/package.json", path.as_str()));
+        (!text.is_empty()).then(parse).transpose()
     }
 }
 
@@ -137,6 +174,7 @@ impl<'a> Project<'a> {
             .packages
             .into_iter()
             .map(|(path, entry)| {
+                let json = if path.is_root() { &text.manifest } else { targets.text(path) };
                 let on_disk = if path.is_root() { root.take() } else { targets.manifest(path)? };
                 let directory_bins = match &on_disk {
                     Some(manifest) if !path.is_root() => {
@@ -144,9 +182,45 @@ impl<'a> Project<'a> {
                     }
                     _ => Vec::new(),
                 };
-                Ok(Package { path, entry, on_disk, directory_bins })
+                Ok(Package { path, entry, on_disk, text: json, directory_bins })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { lockfile_name: lockfile.file_name, packages, workspaces, overrides })
+        Ok(Self {
+            lockfile_name: lockfile.file_name,
+            lockfile_text: &text.lockfile.text,
+            lockfile_head: lockfile.head,
+            examined: None,
+            packages,
+            workspaces,
+            overrides,
+        })
     }
+}
+
+impl Project<'_> {
+    /// Where the lockfile has the entry, as `:line`; empty where it cannot be told.
+    pub fn line_of_entry(&self, path: &str) -> String {
+        line_of(self.lockfile_text, 0, path)
+    }
+
+    /// Where the package.json of the root or of a linked folder has the dependency.
+    pub fn line_of_dependency(&self, path: &str, name: &str) -> String {
+        let package = self.packages.iter().find(|package| package.path.as_str() == path);
+        let text = package.map_or("", |package| package.text);
+        // The name may also be that of a script or of a setting.
+        let start = text.find("ependencies\"").unwrap_or(0);
+        line_of(text, start, name)
+    }
+}
+
+/// The line of the first key of that name from a place on, as `:line`. It is for a message only:
+/// the text is searched, not parsed.
+fn line_of(text: &str, start: usize, key: &str) -> String {
+    let key = format!("\"{key}\"");
+    let mut places = text[start..].match_indices(&key);
+    let is_key =
+        |(at, _): &(usize, &str)| text[start + at + key.len()..].trim_start().starts_with(':');
+    places.find(is_key).map_or_else(String::new, |(at, _)| {
+        format!(":{}", text[..start + at].matches('\n').count() + 1)
+    })
 }

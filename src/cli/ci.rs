@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 
 use super::{
     CacheFolderArguments, DeadlineArguments, EngineArguments, PlacingArguments, ProjectArguments,
-    ScriptArguments, SettingArguments, SummaryArguments, SupplyArguments, WorkspaceArguments,
+    ScriptArguments, SettingArguments, StrictnessArguments, SummaryArguments, SupplyArguments,
+    WorkspaceArguments,
 };
 
 #[derive(Debug, Args)]
@@ -15,6 +16,8 @@ pub struct CiArguments {
     pub workspaces: WorkspaceArguments,
     #[command(flatten)]
     pub cache: CacheFolderArguments,
+    #[command(flatten)]
+    pub strictness: StrictnessArguments,
     #[command(flatten)]
     pub placing: PlacingArguments,
     /// Keep what an earlier run with --reuse has installed and nobody has changed since

@@ -47,6 +47,8 @@ pub fn run(
             file_engine: resolve::file_engine(arguments.engines.io),
             network_driver: resolve::network_driver(arguments.engines.net),
             journal,
+            strict_integrity: arguments.strictness.strict_integrity,
+            fail_on_missing_optional: arguments.strictness.fail_on_missing_optional,
         };
         Ok((request, reporter))
     };

@@ -36,6 +36,7 @@ pub(super) fn unchanged(request: &Request, text: &ProjectText) -> Result<Option<
     };
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Ok(Some(Summary {
+        lockfile: text.lockfile_names().0,
         kept: count(record.tallies.packages),
         with_scripts: count(record.tallies.with_scripts),
         funding: count(record.tallies.funding),
@@ -57,7 +58,8 @@ impl Question<'_> {
         let Self { request, text, machine, selection } = *self;
         // All settings, also those that others add, and more than can make a difference.
         let Request { settings, link_mode, scripts, .. } = request;
-        let settings = format!("{settings:?} {link_mode:?} {scripts:?}");
+        let strictness = (request.strict_integrity, request.fail_on_missing_optional);
+        let settings = format!("{settings:?} {link_mode:?} {scripts:?} {strictness:?}");
         let asked = Asked { text, workspaces, selection, machine, settings: &settings };
         asked.digest(targets.all())
     }

@@ -24,6 +24,7 @@ fn installed(manifest: &str, packages: &str, omit: Omit) -> Result<String> {
         is_engine_strict: false,
         is_forced: false,
         with_bins: true,
+        unavailable: &HashSet::new(),
     };
     let plan = Plan::new(&graph, &project, &choice, &Registries::default())?;
     let paths: Vec<_> = plan

@@ -90,6 +90,7 @@ pub fn value(summary: &Summary) -> Value {
         "funding": summary.funding,
         "remove": [],
         "removed": 0,
+        "lockfile": summary.lockfile,
         "downloaded": summary.downloaded,
         "fromNpmCache": summary.from_npm_cache,
         "reused": summary.reused,

@@ -38,7 +38,7 @@ mod tests {
             r#"{{"lockfileVersion": 3, "packages": {{"": {{"workspaces": {patterns}}}, {}}}}}"#,
             links.join(", ")
         );
-        let text = LockfileText { file_name: "package-lock.json", text };
+        let text = LockfileText { text, ..LockfileText::default() };
         let lockfile = Lockfile::parse(&text).unwrap();
         let packages = lockfile.packages.iter().map(|(path, entry)| (*path, entry));
         let found = locked_workspaces(packages, &lockfile.packages[0].1);

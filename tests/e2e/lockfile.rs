@@ -45,36 +45,6 @@ fn of_a_lockfile_of_version_2_only_packages_is_read() {
 }
 
 #[test]
-fn a_lockfile_of_version_1_is_refused() {
-    let (registry, project) = one_package();
-    let lockfile = json!({
-        "lockfileVersion": 1,
-        "dependencies": {"a": {"version": "1.0.0"}},
-    });
-    let project = with_lockfile(project, &lockfile);
-    project.ci(&[]).assert_failure(&[
-        "error: ELOCKFILEVERSION: `package-lock.json` has lockfileVersion 1, which is not \
-         installed",
-        "hint: `npm install --package-lock-only --lockfile-version=3` writes one that is",
-    ]);
-    assert_untouched(&registry, &project);
-}
-
-#[test]
-fn a_lockfile_of_version_4_is_refused() {
-    let (registry, project) = one_package();
-    let mut lockfile = project.lockfile();
-    lockfile["lockfileVersion"] = json!(4);
-    let project = with_lockfile(project, &lockfile);
-    project.ci(&[]).assert_failure(&[
-        "error: ELOCKFILEVERSION: `package-lock.json` has lockfileVersion 4, which is not \
-         installed",
-        "hint: `npm install --package-lock-only --lockfile-version=3` writes one that is",
-    ]);
-    assert_untouched(&registry, &project);
-}
-
-#[test]
 fn a_byte_order_mark_before_the_lockfile_and_package_json_is_passed_over() {
     let (_registry, project) = one_package();
     let lockfile = format!("\u{feff}{}", project.lockfile());
@@ -117,8 +87,7 @@ fn a_project_without_lockfile_is_refused() {
     registry.forget_requests();
     project.ci(&[]).assert_failure(&[
         "error: EUSAGE: no package-lock.json or npm-shrinkwrap.json in `[PROJECT]`",
-        "hint: a lockfile with lockfileVersion 2 or 3 is needed; run `npm install` once to write \
-         it",
+        "hint: a lockfile is needed; run `npm install` once to write it",
     ]);
     assert_untouched(&registry, &project);
 }
@@ -240,4 +209,135 @@ fn a_package_lies_where_its_key_says_and_nowhere_else() {
         "b/node_modules/shared/package.json {shared@1.0.0}",
         "b/package.json {b@1.0.0}",
     ]);
+}
+
+#[test]
+fn of_two_lockfiles_it_is_said_which_one_is_read() {
+    let (_registry, project) = one_package();
+    let text = project.lockfile().to_string();
+    let project = project.file("npm-shrinkwrap.json", &text);
+    let outcome = project.ci(&["--verbose"]);
+    outcome.assert_success();
+    let detail = "read npm-shrinkwrap.json and package.json\n";
+    assert!(outcome.stderr.starts_with(detail), "{}", outcome.stderr);
+    let json = project.ci(&["--json"]).json();
+    let warning = "package-lock.json is not read, because npm-shrinkwrap.json is there as well";
+    assert_eq!(json["lockfile"], json!("npm-shrinkwrap.json"));
+    assert_eq!(json["warnings"], json!([warning]));
+}
+
+#[test]
+fn an_empty_shrinkwrap_is_none() {
+    let (_registry, project) = one_package();
+    let project = project.file("npm-shrinkwrap.json", "");
+    project.assert_same_as_npm(&[]).assert_quiet_success();
+}
+
+#[test]
+fn a_lockfile_of_version_4_that_uses_nothing_new_is_installed() {
+    let (_registry, project) = one_package();
+    let mut lockfile = project.lockfile();
+    lockfile["lockfileVersion"] = json!(4);
+    let project = with_lockfile(project, &lockfile);
+    project.assert_same_as_npm(&[]).assert_quiet_success();
+    project.installed().assert(&ONE_PACKAGE);
+}
+
+#[test]
+fn what_only_version_4_knows_is_refused_by_name() {
+    let in_lockfile = |path: &str, field: &str| {
+        let (registry, project) = one_package();
+        let mut lockfile = project.lockfile();
+        lockfile["lockfileVersion"] = json!(4);
+        lockfile.pointer_mut(path).unwrap()[field] = json!({});
+        (registry, with_lockfile(project, &lockfile))
+    };
+    let in_project = |file: &str, text: &str| {
+        let (registry, project) = in_lockfile("/packages", "node_modules/none");
+        (registry, project.file(file, text))
+    };
+    let manifest = r#"{"dependencies": {"a": "1.0.0"}, "packageExtensions": {}}"#;
+    for ((registry, project), place, feature) in [
+        (in_lockfile("", "patchedDependencies"), "package-lock.json", "patchedDependencies"),
+        (
+            in_lockfile("/packages/node_modules~1a", "patched"),
+            "package-lock.json (`node_modules/a`)",
+            "patchedDependencies",
+        ),
+        (
+            in_lockfile("/packages/", "packageExtensionsHash"),
+            "package-lock.json (``)",
+            "packageExtensions",
+        ),
+        (in_project("package.json", manifest), "package.json", "packageExtensions"),
+        (in_project(".npm-extension.mjs", ""), ".npm-extension.mjs", ".npm-extension"),
+    ] {
+        project.ci(&[]).assert_failure(&[
+            &format!(
+                "error: ELOCKFILEVERSION: {place} asks for `{feature}` of npm 12, which is not \
+                 applied here"
+            ),
+            "hint: install this project with npm 12, or do without it",
+        ]);
+        assert_untouched(&registry, &project);
+    }
+}
+
+#[test]
+fn a_lockfile_of_a_version_to_come_is_refused() {
+    let (registry, project) = one_package();
+    let mut lockfile = project.lockfile();
+    lockfile["lockfileVersion"] = json!(5);
+    let project = with_lockfile(project, &lockfile);
+    project.ci(&[]).assert_failure(&[
+        "error: ELOCKFILEVERSION: `package-lock.json` has lockfileVersion 5, which is not \
+         installed",
+        "hint: `npm install --package-lock-only --lockfile-version=3` writes one that is",
+    ]);
+    assert_untouched(&registry, &project);
+}
+
+#[test]
+fn a_merge_conflict_in_package_json_or_a_shrinkwrap_is_refused_with_its_line() {
+    let text = "{\n  \"name\": \"x\",\n<<<<<<< ours\n=======\n>>>>>>> theirs\n}\n";
+    let by_hand =
+        "keep one side of it, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>";
+    let by_npm = "run `npm install --package-lock-only` to settle it";
+    for (file, hint) in [("package.json", by_hand), ("npm-shrinkwrap.json", by_npm)] {
+        let (registry, project) = one_package();
+        let project = project.file(file, text);
+        project.ci(&[]).assert_failure(&[
+            &format!("error: EJSONPARSE: `{file}` has a merge conflict at line 3"),
+            &format!("hint: {hint}"),
+        ]);
+        assert_untouched(&registry, &project);
+    }
+}
+
+#[test]
+fn what_npm_does_not_know_is_passed_over_and_repeated_of_the_whole_file() {
+    let (_registry, project) = one_package();
+    let project = project.entry("node_modules/a", json!({"unknown": {"x": [1]}}));
+    let mut lockfile = project.lockfile();
+    lockfile["else"] = json!({"b": [1, {"c": null}, []], "a": {}, "name": 1.5});
+    lockfile["also"] = json!("text");
+    lockfile["name"] = json!("another");
+    lockfile["packages"][""]["else"] = json!(true);
+    let project = with_lockfile(project, &lockfile);
+    project.assert_same_as_npm(&[]);
+    assert_eq!(project.hidden_lock()["also"], json!("text"));
+    project.npm_ci_in_place();
+    let path = project.path().join("node_modules/.package-lock.json");
+    let judged = std::fs::read_to_string(&path).unwrap();
+    project.ci(&[]).assert_success();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), judged);
+}
+
+#[test]
+fn a_key_that_is_written_with_escapes_is_the_path_that_it_reads_as() {
+    let (_registry, project) = one_package();
+    let text = project.lockfile().to_string().replace("node_modules/a", "node_modules\\/\\u0061");
+    let project = project.file("package-lock.json", &text);
+    project.assert_same_as_npm(&[]).assert_quiet_success();
+    project.installed().assert(&ONE_PACKAGE);
 }

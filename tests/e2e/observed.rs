@@ -4,6 +4,7 @@
 
 use serde_json::json;
 
+use crate::support::engine;
 use crate::support::project::Resolved;
 use crate::support::{Package, Project, Registry, Reply};
 
@@ -306,16 +307,25 @@ fn observed_15_without_resolved_the_name_of_the_entry_is_looked_up_and_not_the_a
 
 /// npm fetches manifests for such a lockfile; here it is refused by name, and nothing is asked.
 #[test]
-fn observed_16_a_lockfile_of_version_1_is_refused_without_a_request() {
+fn observed_16_for_a_lockfile_of_version_1_no_metadata_is_asked_for() {
     let registry = Registry::start();
-    registry.serve(Package::new("a", "1.0.0"));
+    let a = Package::new("a", "1.0.0").field("bin", json!("cli.js")).file("cli.js", "");
+    let a = registry.serve(a);
     let lockfile = json!({
         "lockfileVersion": 1,
-        "dependencies": {"a": {"version": format!("{}a/-/a-1.0.0.tgz", registry.url())}},
+        "requires": true,
+        "dependencies": {"a": {"version": "1.0.0", "integrity": a.integrity()}},
     });
-    let project = Project::new(&registry)
-        .wants("dependencies", "a", "1.0.0")
-        .file("package-lock.json", &lockfile.to_string());
-    project.ci(&[]).assert_error("ELOCKFILEVERSION");
-    assert_eq!(registry.paths(), [""; 0]);
+    let project = Project::new(&registry).wants("dependencies", "a", "1.0.0");
+    let project = project.file("package-lock.json", &lockfile.to_string());
+    let theirs = project.npm_ci(&[]);
+    let is_npm = theirs.is_some() && engine::IS_DEFAULT;
+    assert_eq!(registry.count("/a"), usize::from(is_npm));
+    registry.forget_requests();
+    project.ci(&[]).assert_quiet_success();
+    assert_eq!(registry.paths(), ["/a/-/a-1.0.0.tgz"]);
+    if let Some((theirs, tree)) = theirs {
+        theirs.assert_success();
+        assert_eq!(project.whole_tree(), tree);
+    }
 }

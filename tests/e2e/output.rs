@@ -163,7 +163,7 @@ fn an_error_with_json_is_an_object_on_stdout_and_still_told_on_stderr() {
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stderr.starts_with("error: EUSAGE: "), "{}", outcome.stderr);
     let summary = "package.json and package-lock.json are not in sync\n\n\
-                   Missing: a@1.0.0 from lock file, wanted by package.json";
+                   Missing: a@1.0.0 from lock file, wanted by package.json:1";
     let expected = json!({
         "schemaVersion": 1,
         "error": {

@@ -26,7 +26,7 @@ fn a_dependency_that_the_lockfile_does_not_have_is_named() {
     let registry = Registry::start();
     registry.serve(Package::new("a", "1.0.0"));
     let project = Project::new(&registry).wants("dependencies", "a", "^1.0.0");
-    let line = "Missing: a@^1.0.0 from lock file, wanted by package.json";
+    let line = "Missing: a@^1.0.0 from lock file, wanted by package.json:1";
     assert_out_of_sync(&registry, project, &[line]);
 }
 
@@ -36,8 +36,8 @@ fn a_locked_version_that_does_not_satisfy_package_json_is_named_with_both_sides(
     let a = registry.serve(Package::new("a", "1.0.0"));
     registry.serve(Package::new("a", "2.0.0"));
     let project = Project::new(&registry).with(&a).wants("dependencies", "a", "^2.0.0");
-    let line = "Invalid: lock file's a@1.0.0 (node_modules/a) does not satisfy a@^2.0.0, wanted by \
-                package.json";
+    let line = "Invalid: lock file's a@1.0.0 (node_modules/a, package-lock.json:12) does not \
+                satisfy a@^2.0.0, wanted by package.json:1";
     assert_out_of_sync(&registry, project, &[line]);
 }
 
@@ -47,7 +47,7 @@ fn a_dependency_of_a_package_is_checked_as_well() {
     let a = registry.serve(Package::new("a", "1.0.0").dependency("b", "^1.0.0"));
     registry.serve(Package::new("b", "1.0.0"));
     let project = Project::new(&registry).with(&a);
-    let line = "Missing: b@^1.0.0 from lock file, wanted by node_modules/a in package-lock.json";
+    let line = "Missing: b@^1.0.0 from lock file, wanted by node_modules/a in package-lock.json:12";
     assert_out_of_sync(&registry, project, &[line]);
 }
 
@@ -60,7 +60,7 @@ fn a_dependency_of_a_workspace_is_checked_as_well() {
         "packages/w/package.json",
         r#"{"name": "w", "version": "1.0.0", "devDependencies": {"a": "1"}}"#,
     );
-    let line = "Missing: a@1 from lock file, wanted by packages/w/package.json";
+    let line = "Missing: a@1 from lock file, wanted by packages/w/package.json:1";
     assert_out_of_sync(&registry, project, &[line]);
 }
 
@@ -87,10 +87,10 @@ fn every_disagreement_is_named_at_once() {
     let mut expected = [
         OUT_OF_SYNC,
         "",
-        "Invalid: lock file's b@1.0.0 (node_modules/b) does not satisfy b@^3.0.0, wanted by \
-         package.json",
-        "Missing: c@^3.0.0 from lock file, wanted by package.json",
-        "Missing: d@1 from lock file, wanted by node_modules/a in package-lock.json",
+        "Invalid: lock file's b@1.0.0 (node_modules/b, package-lock.json:24) does not satisfy \
+         b@^3.0.0, wanted by package.json:1",
+        "Missing: c@^3.0.0 from lock file, wanted by package.json:1",
+        "Missing: d@1 from lock file, wanted by node_modules/a in package-lock.json:16",
         HINT,
     ];
     expected.sort_unstable();
@@ -116,7 +116,7 @@ fn an_unmet_peer_dependency_is_named() {
     let a = registry.serve(a);
     registry.serve(Package::new("b", "1.0.0"));
     let project = Project::new(&registry).with(&a);
-    let line = "Missing: b@^1.0.0 from lock file, wanted by node_modules/a in package-lock.json";
+    let line = "Missing: b@^1.0.0 from lock file, wanted by node_modules/a in package-lock.json:12";
     assert_out_of_sync(&registry, project, &[line]);
 }
 
@@ -181,8 +181,8 @@ fn a_prerelease_satisfies_a_range_only_where_the_range_names_one() {
     let project = Project::new(&registry).with(&a).wants("dependencies", "a", "^2.0.0-rc.0");
     project.assert_same_as_npm(&[]);
     let project = project.wants("dependencies", "a", "^2.0.0");
-    let line = "Invalid: lock file's a@2.0.0-rc.1 (node_modules/a) does not satisfy a@^2.0.0, \
-                wanted by package.json";
+    let line = "Invalid: lock file's a@2.0.0-rc.1 (node_modules/a, package-lock.json:12) does not \
+                satisfy a@^2.0.0, wanted by package.json:1";
     assert_out_of_sync(&registry, project, &[line]);
 }
 
@@ -199,4 +199,17 @@ fn an_override_can_be_nested_and_can_refer_to_a_dependency_of_the_root() {
         .with(&b)
         .at("node_modules/c", &c);
     project.assert_same_as_npm(&[]);
+}
+
+#[test]
+fn the_line_of_package_json_is_that_of_the_dependency() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let manifest = "{\n  \"scripts\": {\n    \"a\": \"x\"\n  },\n  \"devDependencies\": {\n    \
+                    \"b\": \"1\",\n    \"a\": \"2\"\n  }\n}\n";
+    let project = Project::new(&registry).with(&a).file("package.json", manifest);
+    let outcome = project.ci(&[]);
+    outcome.assert_error("EUSAGE");
+    assert!(outcome.stderr.contains("a@2, wanted by package.json:7\n"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("b@1 from lock file, wanted by package.json:6\n"));
 }
