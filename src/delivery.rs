@@ -5,7 +5,6 @@
 //! hand-offs are where context switches come from.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -13,7 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::mpsc;
-use url::Url;
 
 use crate::backend::{Class, FileQueue, schedule_in_batches};
 use crate::cache::Index;
@@ -22,41 +20,21 @@ use crate::extract::{self, Extractor, Identity};
 use crate::fetch::{self, Again, Download, FetchOptions, FetchStats, Fetched};
 use crate::graph::NodeId;
 use crate::http;
-use crate::integrity::{CacheKey, Integrity};
+use crate::integrity::CacheKey;
 use crate::journal::PackageSource;
-use crate::link::{Placed, Target, make_directories, place_files};
-use crate::npm_cache::NpmTarball;
+use crate::link::{Placed, make_directories, place_files};
 use crate::site::{Site, finish};
 use crate::sources;
-use crate::sources::address::GitSource;
 
 mod at_hand;
 mod batch;
+mod parcel;
 mod telling;
+
+pub use parcel::Parcel;
 
 use at_hand::is_damage;
 use batch::{Arrived, Batch};
-
-/// A tarball, where it comes from, and where it goes.
-#[derive(Debug)]
-pub struct Parcel<'p> {
-    /// `name@version`.
-    pub label: String,
-    /// Where it is asked for, and what it is known by where it has no integrity.
-    pub url: Url,
-    /// A tarball on this machine's disk, which spares the download.
-    pub at_hand: Option<PathBuf>,
-    /// What npm's cache has of it, which is asked only where `stored` and `at_hand` are `None`.
-    pub cached_by_npm: Option<NpmTarball>,
-    /// The repository that a tarball is packed from before it is at hand.
-    pub git: Option<GitSource>,
-    pub integrity: Option<Integrity>,
-    pub targets: Vec<Target<'p>>,
-    /// Whether the tree may do without it.
-    pub is_optional: bool,
-    /// What the cache holds of it.
-    pub stored: Option<(CacheKey, Index)>,
-}
 
 /// What was done, and what could not be had.
 #[derive(Debug, Default)]
@@ -177,50 +155,6 @@ fn strangers_warning(mut strangers: Vec<String>) -> Option<String> {
         let shown = strangers.join(", ");
         format!("the lockfile names other packages than its tarballs hold: {shown}{more}")
     })
-}
-
-impl Parcel<'_> {
-    /// The same tarball, for the cache alone.
-    #[must_use]
-    pub fn without_targets(&self) -> Self {
-        Self {
-            label: self.label.clone(),
-            url: self.url.clone(),
-            at_hand: self.at_hand.clone(),
-            cached_by_npm: self.cached_by_npm.clone(),
-            git: self.git.clone(),
-            integrity: self.integrity.clone(),
-            targets: Vec::new(),
-            is_optional: self.is_optional,
-            stored: self.stored.clone(),
-        }
-    }
-
-    /// `None` for what no network has.
-    fn download(&self, index: usize) -> Option<Download> {
-        self.is_on_the_web().then(|| Download {
-            index,
-            url: self.url.clone(),
-            name_version: self.label.clone(),
-            is_wanted: self.source_at_hand().is_none(),
-        })
-    }
-
-    fn is_on_the_web(&self) -> bool {
-        matches!(self.url.scheme(), "http" | "https")
-    }
-
-    /// The error with the package and its address.
-    fn error(&self, error: Error) -> Error {
-        let address = crate::registry::redact(&self.url);
-        let message = format!("failed to install {} from {address}", self.label);
-        let wrapped = Error::new(error.code(), message);
-        let wrapped = match error.hint() {
-            Some(hint) => wrapped.with_hint(hint),
-            None => wrapped,
-        };
-        wrapped.with_source(error)
-    }
 }
 
 /// What the workers share.

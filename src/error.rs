@@ -23,6 +23,8 @@ pub enum Code {
     AllowScripts,
     /// A package that has to be installed is not for this platform (npm: `EBADPLATFORM`).
     BadPlatform,
+    /// `devEngines` of the project does not match (npm: `EBADDEVENGINES`).
+    BadDevEngines,
     /// `engines` does not match and `engine-strict` is set (npm: `EBADENGINE`).
     BadEngine,
     /// The cache directory cannot be used.
@@ -85,12 +87,13 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 33] = [
+    pub const ALL: [Code; 34] = [
         Code::AllowFile,
         Code::AllowGit,
         Code::AllowRemote,
         Code::AllowScripts,
         Code::BadPlatform,
+        Code::BadDevEngines,
         Code::BadEngine,
         Code::Cache,
         Code::CiGlobal,
@@ -128,6 +131,7 @@ impl Code {
             Code::AllowRemote => "EALLOWREMOTE",
             Code::AllowScripts => "EALLOWSCRIPTS",
             Code::BadPlatform => "EBADPLATFORM",
+            Code::BadDevEngines => "EBADDEVENGINES",
             Code::BadEngine => "EBADENGINE",
             Code::Cache => "ECACHE",
             Code::CiGlobal => "ECIGLOBAL",

@@ -54,6 +54,8 @@ pub struct Request {
     pub settings: Settings,
     /// From where the workspaces that the settings name are seen.
     pub seen_from: Viewpoint,
+    /// A script of an install in this very project has started this one and waits for its end.
+    pub is_nested: bool,
     /// Where node is looked for.
     pub path: String,
     pub umask: u32,
@@ -114,7 +116,8 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     // The scheduler's help is welcome and not needed.
     let _ = schedule_in_batches();
     let directory = &request.directory;
-    let _guard = Guard::enter(directory, reporter, journal.board())?;
+    let guard = || Guard::enter(directory, reporter, journal.board());
+    let _guard = if request.is_nested { None } else { Some(guard()?) };
 
     let text = ProjectText::read(directory)?;
     if request.reuse.is_some() {

@@ -15,6 +15,7 @@ pub mod commands;
 pub mod config;
 pub mod conflict;
 pub mod delivery;
+pub mod dev_engines;
 pub mod doctor;
 pub mod error;
 pub mod extract;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::bins::{BinLink, find_bins};
 use crate::config::Omit;
+use crate::dev_engines;
 use crate::error::{Code, Error, Result};
 use crate::graph::{Graph, NodeId, optional_set};
 use crate::install_path::InstallPath;
@@ -314,6 +315,8 @@ fn incompatible(
     choice: &Choice<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<HashSet<NodeId>> {
+    let root = graph.node(Graph::ROOT).manifest;
+    warnings.extend(dev_engines::check(root, choice.engines, choice.host, choice.is_forced)?);
     let mut inert = HashSet::new();
     let mut misfits = Vec::new();
     for id in std::iter::once(Graph::ROOT).chain(graph.wanted()) {
@@ -336,8 +339,7 @@ fn incompatible(
             let name = if path.is_root() { manifest.name.get() } else { Some(path.name()) };
             format!("{}@{}", name.unwrap_or("the project"), graph.version(id).unwrap_or_default())
         };
-        // npm leaves the engines of a project alone that has devEngines (which it checks for other
-        // commands).
+        // npm leaves the engines of a project alone that has devEngines.
         let has_own_rules = id == Graph::ROOT && manifest.dev_engines.is_some();
         if !has_own_rules && !choice.engines.allow(manifest) {
             if choice.is_engine_strict {

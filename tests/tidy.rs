@@ -119,6 +119,21 @@ fn archives_are_read_only_in_extract() {
 }
 
 #[test]
+fn tests_that_the_compatibility_page_names_are_there() {
+    let page = fs::read_to_string(root().join("docs/compatibility.md")).unwrap();
+    // Between two backticks stands code, so every other piece is one.
+    let names = page.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::"));
+    let is_word = |text: &str| text.chars().all(|one| one.is_alphanumeric() || one == '_');
+    let names = names.filter(|(module, test)| is_word(module) && is_word(test));
+    let is_missing = |(module, test): &(&str, &str)| {
+        let path = root().join(format!("tests/e2e/{module}.rs"));
+        let source = fs::read_to_string(path).unwrap_or_default();
+        !source.contains(&format!("fn {test}()"))
+    };
+    report(names.filter(is_missing).map(|(module, test)| format!("there is no {module}::{test}")));
+}
+
+#[test]
 fn comments_and_strings_are_no_code() {
     let cases = [
         ("a // b \" c\nd", "a         \nd"),
@@ -167,8 +182,12 @@ impl File {
     }
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn files() -> Vec<File> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let mut files = Vec::new();
     for folder in ["src", "linux", "tests", "benches"] {
         read_files(root, &root.join(folder), &mut files)

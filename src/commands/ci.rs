@@ -1,5 +1,6 @@
 //! `ringstall ci`: resolves the settings, installs, and tells what was done.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::session::Session;
@@ -34,6 +35,7 @@ pub fn run(
         let reporter = resolve::reporter(output, stdout, Some(settings.output), environment);
         let request = Request {
             cache: resolve::cache_directory(&arguments.cache, environment)?,
+            is_nested: is_nested(environment, &project.directory),
             directory: project.directory,
             seen_from: project.seen_from,
             settings,
@@ -61,6 +63,14 @@ pub fn run(
         summary.warnings.extend(summary.scripts.warning());
         Ok(summary)
     })
+}
+
+/// Scripts see which project it is, and who runs them (`src/scripts/environment.rs`).
+fn is_nested(environment: &Environment, project: &Path) -> bool {
+    let is_ours = |agent: &str| agent.contains("ringstall/");
+    environment.get("npm_lifecycle_event").is_some()
+        && environment.get("npm_config_user_agent").is_some_and(is_ours)
+        && environment.get("npm_config_local_prefix").is_some_and(|held| Path::new(held) == project)
 }
 
 fn depth(argument: ReuseArgument) -> Depth {

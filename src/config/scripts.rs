@@ -2,6 +2,7 @@
 //! environment: packages look there for mirrors, caches and flags (`npm_config_sharp_binary_host`).
 //! Source: @npmcli/config 10, lib/set-envs.js and lib/definitions/definitions.js.
 
+use std::fmt;
 use std::path::Path;
 
 use super::environment::Environment;
@@ -10,7 +11,7 @@ use super::layers::Layers;
 use crate::error::{Code, Error, Result};
 
 /// The settings that only scripts are concerned with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ScriptSettings {
     /// Scripts have the terminal, one after the other.
     pub foreground: bool,
@@ -28,6 +29,24 @@ pub struct ScriptSettings {
     pub user_agent: Option<String>,
     /// Variables for all scripts, by name.
     pub variables: Vec<(String, String)>,
+}
+
+impl fmt::Debug for ScriptSettings {
+    /// Of variables the names only: an address among their values may hold a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.iter().map(|(name, _)| name).collect();
+        formatter
+            .debug_struct("ScriptSettings")
+            .field("foreground", &self.foreground)
+            .field("strict_allow", &self.strict_allow)
+            .field("dangerously_allow_all", &self.dangerously_allow_all)
+            .field("allow", &self.allow)
+            .field("shell", &self.shell)
+            .field("node_gyp", &self.node_gyp)
+            .field("user_agent", &self.user_agent)
+            .field("variables", &names)
+            .finish()
+    }
 }
 
 impl ScriptSettings {
@@ -315,7 +334,7 @@ mod tests {
 
     #[test]
     fn credentials_and_scopes_are_not_told() {
-        let npmrc = "//host/:_authToken=secret\n_auth=secret\n_password=secret\npassword=secret\n\
+        let npmrc = "//host/:_authToken=secret\n//host/:_password=secret\npassword=secret\n\
                      @scope:registry=http://host/\n";
         assert_eq!(variables_of(npmrc, &[]), pairs(&[]));
     }

@@ -59,7 +59,10 @@ impl Question<'_> {
         // All settings, also those that others add, and more than can make a difference.
         let Request { settings, link_mode, scripts, .. } = request;
         let strictness = (request.strict_integrity, request.fail_on_missing_optional);
-        let settings = format!("{settings:?} {link_mode:?} {scripts:?} {strictness:?}");
+        // Values that may be secret are in the digest, and nowhere else.
+        let seen_by_scripts = &settings.scripts.variables;
+        let settings =
+            format!("{settings:?} {link_mode:?} {scripts:?} {strictness:?} {seen_by_scripts:?}");
         let asked = Asked { text, workspaces, selection, machine, settings: &settings };
         asked.digest(targets.all())
     }

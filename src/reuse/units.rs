@@ -49,11 +49,11 @@ pub fn fingerprints(
             let mut won = target.won_bins.clone();
             won.sort_unstable();
             let (path, is_resolved) = (target.path, target.is_resolved);
-            let (privacy, umask) = (target.privacy, target.umask);
+            let (is_private, umask) = (target.privacy == Privacy::Private, target.umask);
             let line =
-                format!("{path} {identity} {won:?} {nested:?} {is_resolved} {privacy:?} {umask}");
+                format!("{path} {identity} {won:?} {nested:?} {is_resolved} {is_private} {umask}");
             drafts.add(path, line);
-            if is_doubtful || privacy == Privacy::Private {
+            if is_doubtful || is_private {
                 drafts.doubt(path);
             }
         }

@@ -63,7 +63,7 @@ fn what_npm_has_downloaded_is_not_downloaded_again() {
     let tree = project.whole_tree();
     registry.forget_requests();
     let outcome = project.ci(&[]);
-    outcome.assert_quiet_success();
+    outcome.assert_success();
     assert_eq!(registry.paths(), [""; 0]);
     let closing = "added 4 packages in [TIME] \
                    (0 downloaded, 4 from npm's cache, 0 reused; 8 files placed)\n";
@@ -166,7 +166,7 @@ fn npm_s_cache_is_left_as_it_is() {
     let project = project.with(&b);
     fs::write(cache.content(&a, "sha512"), "damaged").unwrap();
     let before = snapshot(&cache.folder);
-    project.ci(&[]).assert_quiet_success();
+    project.ci(&[]).assert_success();
     assert_eq!(registry.requests().len(), 2);
     assert_eq!(snapshot(&cache.folder), before);
 }
@@ -211,7 +211,7 @@ fn what_npm_recorded_of_an_address_is_held_against_the_file() {
     let (registry, a, project, cache) = one_package_by_address();
     let other = Package::new("a", "1.0.0").file("index.js", "planted");
     fs::write(cache.content(&a, "sha512"), other.tgz()).unwrap();
-    project.ci(&[]).assert_quiet_success();
+    project.ci(&[]).assert_success();
     assert_eq!(registry.paths(), [TARBALL]);
     assert_installed(&project);
 }
@@ -219,7 +219,7 @@ fn what_npm_recorded_of_an_address_is_held_against_the_file() {
 #[test]
 fn prefer_online_asks_anew_for_what_only_its_address_is_known_of() {
     let (registry, _, project, _) = one_package_by_address();
-    project.ci(&["--prefer-online"]).assert_quiet_success();
+    project.ci(&["--prefer-online"]).assert_success();
     assert_eq!(registry.paths(), [TARBALL]);
     let (registry, _, project, _) = one_package();
     project.ci(&["--prefer-online"]).assert_quiet_success();

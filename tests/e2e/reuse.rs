@@ -84,7 +84,7 @@ fn where_nothing_has_changed_nothing_is_done() {
     let second = project.ci(&["--ignore-scripts", "--reuse", "--json"]).json();
     assert_eq!(figures(&second), NOTHING);
     assert_eq!((inode(hidden), inode("node_modules/outer")), before);
-    assert_eq!(second["phases"].as_object().unwrap().keys().collect::<Vec<_>>(), ["look"]);
+    assert_eq!(second["phases"].as_object().unwrap().keys().collect::<Vec<_>>(), ["look", "read"]);
     assert_eq!(registry.paths(), [""; 0]);
     assert_eq!(figures(&reuse(&project, &[])), NOTHING);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Package, Project, Registry};
+use crate::support::{Package, Project, RINGSTALL, Registry};
 
 /// A package whose script leaves a file beside the project's package.json.
 fn with_script(name: &str) -> Package {
@@ -182,4 +182,16 @@ fn events_tell_of_each_script() {
     assert_eq!(of_script("scriptEnded"), expected);
     let ended = events.iter().find(|event| event["event"] == "scriptEnded").unwrap();
     assert_eq!((&ended["exitCode"], &ended["signal"]), (&json!(0), &Value::Null));
+}
+
+/// It would wait for its own end.
+#[test]
+fn a_script_may_install_in_its_own_project() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let project = Project::new(&registry).with(&a);
+    let again = format!("{RINGSTALL} ci --ignore-scripts --cache {}", project.cache().display());
+    let project = project.field("scripts", json!({"postinstall": again}));
+    project.ci(&[]).assert_success();
+    assert!(project.path().join("node_modules/a/package.json").exists());
 }

@@ -1,7 +1,7 @@
 //! Settings of `.npmrc` that change the tree, or what may be asked for.
 
 use ringstall::config::keys;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::project::Resolved;
 use crate::support::{Package, Project, Registry};
@@ -74,7 +74,6 @@ fn settings_that_ask_for_another_tree_are_refused_by_name() {
         ("global-style", "global-style"),
         ("dry-run=true", "dry-run"),
         ("package-lock-only=true", "package-lock-only"),
-        ("allow-directory=none", "allow-directory"),
     ] {
         let registry = Registry::start();
         let a = registry.serve(Package::new("a", "1.0.0"));
@@ -282,4 +281,22 @@ fn engine_strict_holds_for_the_project_itself_unless_it_has_dev_engines() {
     ]);
     let own_rules = project().field("devEngines", json!({"runtime": {"name": "node"}}));
     own_rules.assert_same_as_npm(&[]);
+}
+
+#[test]
+fn dev_engines_of_the_project_are_held_against_the_machine() {
+    let registry = Registry::start();
+    let a = registry.serve(Package::new("a", "1.0.0"));
+    let wanting = |dev_engines: Value| {
+        Project::new(&registry).with(&a).field("devEngines", json!({"runtime": dev_engines}))
+    };
+    let misfit = wanting(json!({"name": "node", "version": ">=9999"}));
+    misfit.assert_npm_fails(&[]);
+    let refused = misfit.ci(&[]);
+    assert!(refused.assert_error("EBADDEVENGINES").contains("wants the runtime node >=9999"));
+    assert!(!misfit.path().join("node_modules").exists());
+    let forced = misfit.assert_same_as_npm(&["--force"]);
+    assert!(forced.stderr.starts_with("warning: EBADDEVENGINES: "), "{}", forced.stderr);
+    let lenient = json!([{"name": "deno"}, {"name": "node", "version": "1", "onFail": "ignore"}]);
+    wanting(lenient).assert_same_as_npm(&[]).assert_quiet_success();
 }

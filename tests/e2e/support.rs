@@ -23,4 +23,4 @@ pub use proxy::Proxy;
 pub use registry::Registry;
 pub use reply::Reply;
 
-const RINGSTALL: &str = env!("CARGO_BIN_EXE_ringstall");
+pub const RINGSTALL: &str = env!("CARGO_BIN_EXE_ringstall");

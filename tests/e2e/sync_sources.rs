@@ -21,7 +21,8 @@ fn agrees(wanted: &str, locked: &str, resolved: &str) -> bool {
     let outcome = project(wanted, locked, resolved).npmrc("offline=true\n").ci(&[]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.stdout);
     if outcome.stderr.starts_with("error: EUSAGE") {
-        let line = "Invalid: lock file's one@1.0.0 (node_modules/one) does not satisfy";
+        let line = "Invalid: lock file's one@1.0.0 (node_modules/one, package-lock.json:12) \
+                    does not satisfy";
         assert!(outcome.stderr.contains(line), "{}", outcome.stderr);
         return false;
     }

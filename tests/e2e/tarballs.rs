@@ -206,7 +206,7 @@ fn a_tarball_at_another_address_is_stored_with_and_without_integrity() {
 fn a_tarball_at_another_address_is_held_to_its_integrity() {
     let (_registry, other, project) = elsewhere();
     other.reply_always("/files/a.tgz", Reply::ok(Package::new("a", "1.0.1").tgz()));
-    project.assert_npm_fails(&[]);
+    project.assert_npm_fails(&["--fetch-retries=0"]);
     project.ci(&[]).assert_error("EINTEGRITY");
 }
 

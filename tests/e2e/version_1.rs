@@ -412,7 +412,7 @@ fn offline_an_optional_package_that_is_not_cached_is_done_without() {
     outcome.assert_success();
     let warning = "warning: left out an optional package: ENOTCACHED: failed to install \
                    absent@1.0.0 from [REGISTRY]/absent/-/absent-1.0.0.tgz: the caches lack it and \
-                   `offline` is set\n";
+                   cannot be filled\n";
     assert_eq!(outcome.stderr, warning);
     project.installed().assert(&[
         ".package-lock.json [node_modules/plain]",
