@@ -47,7 +47,7 @@ pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, T
 pub use filesystem::{Filesystem, keeps_access_times};
 pub use host::{
     Counts, Usage, current_umask, explain, probe_ring, schedule_in_batches, schedule_normally,
-    usage,
+    send_file, usage, wait_with_usage,
 };
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use queue::{Failure, FileQueue};

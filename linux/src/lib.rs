@@ -46,4 +46,5 @@ pub use sockets::SocketOptions;
 pub use surroundings::{Seccomp, Surroundings};
 pub use usage::{
     Usage, kernel_workers, schedule_in_batches, schedule_normally, thread_usage, usage,
+    wait_with_usage,
 };

@@ -1,8 +1,10 @@
-//! What the process has used so far, and how the scheduler treats it.
+//! What the process or a child of it has used so far, and how the scheduler treats it.
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 /// What was used of the machine (getrusage(2)).
@@ -46,6 +48,33 @@ impl Usage {
     }
 }
 
+/// Waits for a child's end (wait4(2)). The account is that of all its threads, the kernel's
+/// io_uring workers and those children of it that it has waited for included; the peak of the
+/// resident set is the largest of them, and at least that of this process where the child was
+/// started without a copy of its memory. Fails where the child has been waited for already.
+pub fn wait_with_usage(child: Child) -> io::Result<(ExitStatus, Usage)> {
+    let process = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: both pointers are to whole values that live across the call. The child is ours
+        // alone and has not been waited for, or the kernel says so: its number is no other's.
+        let waited = unsafe { libc::wait4(process, &raw mut status, 0, usage.as_mut_ptr()) };
+        if waited == process {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // Dropping it neither waits nor ends anything.
+    drop(child);
+    // SAFETY: every bit pattern is a valid `rusage`: it was zeroed and then filled by the kernel.
+    let usage = unsafe { usage.assume_init() };
+    Ok((ExitStatus::from_raw(status), account(&usage)))
+}
+
 fn usage_of(who: libc::c_int) -> io::Result<Usage> {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to a whole `rusage` that lives across the call.
@@ -55,7 +84,11 @@ fn usage_of(who: libc::c_int) -> io::Result<Usage> {
     }
     // SAFETY: every bit pattern is a valid `rusage`: it was zeroed and then filled by the kernel.
     let usage = unsafe { usage.assume_init() };
-    Ok(Usage {
+    Ok(account(&usage))
+}
+
+fn account(usage: &libc::rusage) -> Usage {
+    Usage {
         user: duration(usage.ru_utime),
         system: duration(usage.ru_stime),
         // Linux counts in KiB.
@@ -63,7 +96,7 @@ fn usage_of(who: libc::c_int) -> io::Result<Usage> {
         minor_faults: count(usage.ru_minflt),
         voluntary_switches: count(usage.ru_nvcsw),
         involuntary_switches: count(usage.ru_nivcsw),
-    })
+    }
 }
 
 /// Puts the calling thread, and those it starts from now on, under `SCHED_BATCH`: a thread that
@@ -107,6 +140,7 @@ fn count(number: libc::c_long) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     #[test]
     fn the_account_only_grows() {
@@ -125,6 +159,25 @@ mod tests {
         let others = usage().unwrap();
         let own = thread_usage().unwrap().since(&before);
         assert!(own.voluntary_switches < others.voluntary_switches, "{own:?} {others:?}");
+    }
+
+    #[test]
+    fn the_account_of_a_child_is_its_own_and_its_children_s() {
+        let script = "i=0; while [ $i -lt 20 ]; do sleep 0.001; i=$((i + 1)); done; exit 7";
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let (status, usage) = wait_with_usage(child).unwrap();
+        assert_eq!(status.code(), Some(7));
+        // The shell waits for each of them, and each of them sleeps.
+        assert!(usage.voluntary_switches >= 20, "{usage:?}");
+        assert!(usage.minor_faults > 0 && usage.resident_bytes_max > 0, "{usage:?}");
+    }
+
+    #[test]
+    fn a_child_that_has_been_waited_for_is_no_more() {
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let error = wait_with_usage(child).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECHILD));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the process asks of Linux: its own account, its scheduling, its umask, and io_uring.
 
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::process::{Child, ExitStatus};
 
 use ringstall_linux::{Kind, Need, Refusal, Trial, Use};
 use rustix::fs::Mode;
@@ -17,6 +19,23 @@ pub fn usage() -> Usage {
 /// What the calling thread has used so far; nothing where the kernel does not say.
 pub fn thread_usage() -> Usage {
     ringstall_linux::thread_usage().unwrap_or_default()
+}
+
+/// Waits for a child's end, and tells what it and those that it waited for have used.
+pub fn wait_with_usage(child: Child) -> io::Result<(ExitStatus, Option<Usage>)> {
+    ringstall_linux::wait_with_usage(child).map(|(status, usage)| (status, Some(usage)))
+}
+
+/// Sends a part of a file to a socket without taking it into this process (sendfile(2)). Tells how
+/// many bytes went, which may be fewer; none at the end of the file.
+pub fn send_file(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    length: usize,
+) -> io::Result<usize> {
+    let mut offset = offset;
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), length)?)
 }
 
 /// The umask. It can only be read by setting it, so this is for the start, before other threads.

@@ -2,6 +2,8 @@
 //! and there is no io_uring.
 
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use rustix::fs::Mode;
@@ -46,6 +48,25 @@ impl Usage {
     pub fn since(&self, _earlier: &Self) -> Self {
         Self::default()
     }
+}
+
+/// Waits for a child's end; no account is kept of it here.
+pub fn wait_with_usage(mut child: Child) -> io::Result<(ExitStatus, Option<Usage>)> {
+    child.wait().map(|status| (status, None))
+}
+
+/// Sends a part of a file to a socket. Tells how many bytes went, which may be fewer; none at the
+/// end of the file.
+pub fn send_file(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    length: usize,
+) -> io::Result<usize> {
+    const PIECE_BYTES_MAX: usize = 64 << 10;
+    let mut piece = vec![0; length.min(PIECE_BYTES_MAX)];
+    let read = rustix::io::pread(file, &mut piece, offset)?;
+    Ok(rustix::io::write(socket, &piece[..read])?)
 }
 
 /// The kernel has none here.
