@@ -24,6 +24,7 @@ use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
 
 mod identity;
+pub mod server;
 #[cfg(test)]
 mod tests;
 

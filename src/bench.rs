@@ -1,0 +1,3 @@
+//! `ringstall bench`: the phases table of a project, for ours and for other package managers.
+
+pub mod serve;
