@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::error::{Code, Error};
 use crate::report::{Reporter, failure_json};
 
+mod bench;
 mod cache;
 mod ci;
 mod completions;
@@ -29,6 +30,9 @@ mod strictness;
 mod supply;
 mod workspaces;
 
+pub use bench::{
+    BenchAction, BenchArguments, FillArguments, LineArguments, PackumentsArgument, ServeArguments,
+};
 pub use cache::{CacheAction, CacheArguments};
 pub use ci::{CiArguments, ReuseArgument};
 pub use completions::{CompletionsArguments, write_completions};
@@ -78,6 +82,8 @@ pub enum Command {
     Fetch(Box<FetchArguments>),
     /// Look after the cache of unpacked packages
     Cache(CacheArguments),
+    /// Compare installations with those of other package managers, phase by phase
+    Bench(Box<BenchArguments>),
     /// Tell what this machine allows: io_uring, links, limits, and which engines are taken
     Doctor(DoctorArguments),
     /// Print a script that completes the command line, for a shell to read

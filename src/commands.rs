@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::journal::Journal;
 use crate::report::Reporter;
 
+mod bench;
 mod cache;
 mod ci;
 mod colors;
@@ -30,6 +31,10 @@ pub fn run(cli: &Cli, environment: &Environment) -> ExitCode {
         Command::Doctor(arguments) => {
             let reporter = reporter(resolve::stdout_of(arguments.json));
             conclude(reporter, doctor::run(arguments, environment, reporter))
+        }
+        Command::Bench(arguments) => {
+            let reporter = reporter(resolve::stdout_of(arguments.form.json));
+            conclude(reporter, bench::run(arguments, environment, reporter))
         }
         Command::Completions(arguments) => conclude(text, texts::completions(arguments, text)),
         Command::Man(arguments) => conclude(text, texts::manual(arguments, text)),

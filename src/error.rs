@@ -27,6 +27,8 @@ pub enum Code {
     BadDevEngines,
     /// `engines` does not match and `engine-strict` is set (npm: `EBADENGINE`).
     BadEngine,
+    /// Runs of a bench do not count.
+    Bench,
     /// The cache directory cannot be used.
     Cache,
     /// Global packages have no lockfile (npm: `ECIGLOBAL`).
@@ -95,6 +97,7 @@ impl Code {
         Code::BadPlatform,
         Code::BadDevEngines,
         Code::BadEngine,
+        Code::Bench,
         Code::Cache,
         Code::CiGlobal,
         Code::Config,
@@ -133,6 +136,7 @@ impl Code {
             Code::BadPlatform => "EBADPLATFORM",
             Code::BadDevEngines => "EBADDEVENGINES",
             Code::BadEngine => "EBADENGINE",
+            Code::Bench => "EBENCH",
             Code::Cache => "ECACHE",
             Code::CiGlobal => "ECIGLOBAL",
             Code::Config => "ECONFIG",

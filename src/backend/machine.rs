@@ -20,6 +20,13 @@ pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
+/// The processor's name, as its maker gives it.
+pub fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+    Some(name.trim_start_matches([' ', '\t', ':']).trim().to_owned())
+}
+
 /// `disabled`, `strict` or `filter`, by the names of seccomp(2).
 pub fn seccomp_mode() -> Option<&'static str> {
     let status = fs::read_to_string("/proc/self/status").ok()?;

@@ -12,6 +12,7 @@ pub(crate) mod support;
 
 mod allowances;
 mod auth;
+mod bench;
 mod bins;
 mod bundled;
 mod cache;

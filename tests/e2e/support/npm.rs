@@ -143,6 +143,11 @@ fn find_judge() -> Option<PathBuf> {
     if engine::IS_DEFAULT { find_npm() } else { Some(RINGSTALL.into()) }
 }
 
+/// Whether npm itself can take part in what is tested here.
+pub fn is_there() -> bool {
+    engine::IS_DEFAULT && find_npm().is_some()
+}
+
 fn find_npm() -> Option<PathBuf> {
     let wish = std::env::var("RINGSTALL_TEST_NPM").unwrap_or_default();
     if wish == "skip" {
