@@ -37,10 +37,9 @@ lint:
 example:
     cargo run --release -- ci -C examples/app
 
-# Time a cold install and a warm link against others; `just phases --help` tells what is needed.
-phases *arguments:
-    cargo build --release
-    python3 benches/phases.py {{arguments}}
+# Time installations of a project against others; `just bench --help` tells what can be asked for.
+bench *arguments:
+    cargo run --release -- bench {{arguments}}
 
 # Compare trees with npm's: the comparing script, then the folders of projects.
 corpus compare +projects:
