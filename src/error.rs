@@ -89,7 +89,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 34] = [
+    pub const ALL: [Code; 35] = [
         Code::AllowFile,
         Code::AllowGit,
         Code::AllowRemote,

@@ -274,7 +274,7 @@ fn left_out(error: &Error) -> String {
     format!("left out an optional package: {error:?}")
 }
 
-impl<'i, 'p> Installation<'i, 'p> {
+impl<'p> Installation<'_, 'p> {
     /// All of it, from the old tree to what is told of the new one.
     fn carry_out(mut self, mut phases: Phases<'_>) -> Result<Summary> {
         let mut aside = Aside::default();
