@@ -56,8 +56,6 @@ pub struct Request {
     pub seen_from: Viewpoint,
     /// A script of an install in this very project has started this one and waits for its end.
     pub is_nested: bool,
-    /// Where node is looked for.
-    pub path: String,
     pub umask: u32,
     pub link_mode: LinkMode,
     pub jobs: usize,
@@ -412,7 +410,7 @@ fn machine(request: &Request, cache: &Cache) -> Machine {
     let settings = &request.settings;
     let host = Platform::current();
     let platform = host.or(&settings.os, &settings.cpu, &settings.libc);
-    Machine { platform, host, engines: Engines::detect(&request.path, cache.directory()) }
+    Machine { platform, host, engines: Engines::detect(&request.settings.path, cache.directory()) }
 }
 
 fn make_plan<'p>(

@@ -39,7 +39,6 @@ pub fn run(
             directory: project.directory,
             seen_from: project.seen_from,
             settings,
-            path: environment.get("PATH").unwrap_or_default().to_owned(),
             umask: current_umask(),
             scripts: resolve::script_mode(arguments.scripts.scripts),
             scripts_at_once: resolve::scripts_at_once(arguments.placing.jobs),

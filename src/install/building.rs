@@ -64,7 +64,7 @@ impl<'i, 'p> Installation<'i, 'p> {
         Stage {
             directory: &request.directory,
             settings: &request.settings.scripts,
-            path: &request.path,
+            path: &request.settings.path,
             cache: site.cache.directory(),
             at_once: request.scripts_at_once,
             journal: &request.journal,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Installation, Request, Summary, machine, make_pool};
 use crate::cache::Cache;
+use crate::config::Settings;
 use crate::delivery::Parcel;
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -58,6 +59,8 @@ impl Question<'_> {
         let Self { request, text, machine, selection } = *self;
         // All settings, also those that others add, and more than can make a difference.
         let Request { settings, link_mode, scripts, .. } = request;
+        // What is found on PATH counts, not where.
+        let settings = Settings { path: String::new(), ..settings.clone() };
         let strictness = (request.strict_integrity, request.fail_on_missing_optional);
         // Values that may be secret are in the digest, and nowhere else.
         let seen_by_scripts = &settings.scripts.variables;

@@ -481,3 +481,13 @@ fn read_line(mut running: std::process::Child) -> (std::process::Child, String) 
     running.stderr = Some(stderr);
     (running, String::from_utf8(line).unwrap())
 }
+
+#[test]
+fn another_path_to_the_same_programs_changes_nothing() {
+    let registry = Registry::start();
+    let project = project(&registry);
+    reuse(&project, &[]);
+    let path = format!("{}:{}", std::env::var("PATH").unwrap(), project.temp().display());
+    let project = project.env("PATH", &path);
+    assert!(reuse(&project, &[])["phases"].get("plan").is_none());
+}
