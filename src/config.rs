@@ -108,7 +108,7 @@ pub fn load(project: &Path, overrides: &Overrides, environment: &Environment) ->
         network: NetworkSettings::from_layers(&layers, environment, credentials)?,
         output: OutputSettings::from_layers(&layers, &mut warnings)?,
         omit: omit(&layers, environment, &mut warnings)?,
-        allowances: allowances(&layers, &mut warnings)?,
+        allowances: allowances(&layers, &mut warnings),
         ignore_scripts: flag("ignore-scripts")?,
         scripts: ScriptSettings::from_layers(&layers, environment, &mut warnings)?,
         bin_links: layers.flag("bin-links")?.unwrap_or(true),
@@ -277,7 +277,7 @@ fn exported(overrides: &Overrides) -> Vec<(String, String)> {
     set.filter_map(|(key, values)| Some((key.to_owned(), (*values.last()?).to_owned()))).collect()
 }
 
-fn allowances(layers: &Layers, warnings: &mut Vec<String>) -> Result<Allowances> {
+fn allowances(layers: &Layers, warnings: &mut Vec<String>) -> Allowances {
     let mut allowed = |key| match layers.text(key) {
         None => Allowed::default(),
         Some(Found { key, value, origin }) => Allowed::parse(value).unwrap_or_else(|| {
@@ -285,12 +285,11 @@ fn allowances(layers: &Layers, warnings: &mut Vec<String>) -> Result<Allowances>
             Allowed::default()
         }),
     };
-    Ok(Allowances {
+    Allowances {
         git: allowed("allow-git"),
         remote: allowed("allow-remote"),
         file: allowed("allow-file"),
-        is_prepare_allowed: !layers.flag("ignore-scripts")?.unwrap_or(false),
-    })
+    }
 }
 
 fn registries(layers: &Layers, credentials: &Credentials) -> Result<Registries> {

@@ -25,6 +25,7 @@ use crate::phases::Phases;
 use crate::project::{Project, ProjectText, TargetTexts};
 use crate::registry::{Registries, Source};
 use crate::site::Site;
+use crate::sources::allowance::Allowed;
 
 mod manifests;
 mod shrinkwraps;
@@ -195,6 +196,10 @@ impl<'s> Shelf<'s> {
         };
         let (url, legacy_sha1) = match source {
             Source::Registry { url, legacy_sha1 } => (url, legacy_sha1),
+            // What may not be installed is not asked for.
+            Source::Remote(_) if self.supply.settings.allowances.remote == Allowed::None => {
+                return Ok(None);
+            }
             Source::Remote(url) => (url, None),
             Source::Git(_) | Source::File(_) | Source::Folder | Source::Unknown => return Ok(None),
         };
@@ -208,6 +213,7 @@ impl<'s> Shelf<'s> {
             url,
             at_hand: None,
             git: None,
+            may_be_prepared: false,
             cached_by_npm: None,
             integrity,
             targets: Vec::new(),

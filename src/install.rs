@@ -34,7 +34,7 @@ use crate::platform::{Engines, Platform};
 use crate::project::{Project, ProjectText, TargetTexts};
 use crate::report::Reporter;
 use crate::reuse::tree::Depth;
-use crate::reuse::{Kept, Machine, Outcome, Reuse};
+use crate::reuse::{Kept, Machine, Outcome, Reuse, settle};
 use crate::scripts::{Policy, ScriptMode, ScriptSummary, Scripts};
 use crate::selection::{Selection, Viewpoint};
 use crate::site::Site;
@@ -287,6 +287,8 @@ impl<'p> Installation<'_, 'p> {
         let kept = installed?;
         removed?;
         phases.enter("build");
+        // From here on scripts may change what lies in other packages.
+        let before_scripts = self.reuse.is_wanted().then(settle);
         let mut scripts = Scripts::new(self.stage(), self.graph);
         self.build(&mut scripts, &kept)?;
         phases.enter("hidden lock");
@@ -295,9 +297,11 @@ impl<'p> Installation<'_, 'p> {
             phases.enter("scripts");
             scripts.run_project(self.plan.added(self.graph) > 0)?;
         }
+        let has_run = !scripts.ran.is_empty();
         self.summary.scripts.ran = scripts.ran;
         if self.reuse.is_wanted() {
             phases.enter("record");
+            self.outcome.before_scripts = before_scripts.filter(|_| has_run);
             self.write_record(&kept);
         }
         Ok(self.summarize(&kept, phases))

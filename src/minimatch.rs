@@ -3,6 +3,8 @@
 //!
 //! Extended patterns such as `@(a|b)` are not read; [`is_extended`] tells them.
 
+use crate::sources::glob::braces;
+
 use glob::{MatchOptions, Pattern};
 
 /// How a star is read, for paths and on the disk.
@@ -23,7 +25,7 @@ pub fn matches(path: &str, pattern: &str) -> bool {
         let collapsed = collapse(alternative);
         compile(&collapsed).is_some_and(|pattern| pattern.matches_with(path, OPTIONS))
     };
-    expand_braces(plain).iter().any(matches) != is_negated
+    braces::expand(plain).iter().any(matches) != is_negated
 }
 
 /// What is no pattern stands for itself.
@@ -35,28 +37,6 @@ fn compile(text: &str) -> Option<Pattern> {
     };
     Pattern::new(text).or_else(|_| literal()).ok()
 }
-
-/// `{a,b}/*` as `a/*` and `b/*`; braces without a comma are plain characters.
-pub fn expand_braces(pattern: &str) -> Vec<String> {
-    expand(pattern, 0)
-}
-
-fn expand(pattern: &str, depth: usize) -> Vec<String> {
-    let parts = pattern.split_once('{').and_then(|(before, rest)| {
-        let (choices, after) = rest.split_once('}')?;
-        choices.contains(',').then_some((before, choices, after))
-    });
-    match parts {
-        Some((before, choices, after)) if depth < BRACES_MAX => choices
-            .split(',')
-            .flat_map(|choice| expand(&format!("{before}{choice}{after}"), depth + 1))
-            .collect(),
-        _ => vec![pattern.to_owned()],
-    }
-}
-
-/// Braces follow each other as often as a person writes them; this bounds hostile files.
-const BRACES_MAX: usize = 4;
 
 /// Whether a part in round brackets follows one of `@`, `!`, `+`, `?` and `*`.
 pub fn is_extended(pattern: &str) -> bool {
@@ -113,7 +93,7 @@ mod tests {
 
     #[test]
     fn braces_name_several_patterns() {
-        assert_eq!(expand_braces("{a,b}/{c,d}"), ["a/c", "a/d", "b/c", "b/d"]);
-        assert_eq!(expand_braces("{a}"), ["{a}"]);
+        assert_eq!(braces::expand("{a,b}/{c,d}"), ["a/c", "a/d", "b/c", "b/d"]);
+        assert_eq!(braces::expand("{a}"), ["{a}"]);
     }
 }

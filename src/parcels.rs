@@ -34,8 +34,9 @@ pub fn pack<'p>(
     plan.tarballs
         .iter()
         .map(|tarball| {
+            let may_be_prepared = tarball.targets.iter().all(|id| policy.runs(graph, plan, *id));
             let Origin { url, at_hand, git, integrity } =
-                origin(tarball, &placements.directory, plan.prepares_git)?;
+                origin(tarball, &placements.directory, may_be_prepared)?;
             let is_file = at_hand.is_some();
             let targets = tarball.targets.iter().map(|id| Target {
                 node: *id,
@@ -54,6 +55,7 @@ pub fn pack<'p>(
                 at_hand,
                 cached_by_npm: None,
                 git,
+                may_be_prepared,
                 integrity,
                 targets: targets.collect(),
                 is_optional: tarball.targets.iter().all(|id| graph.node(*id).flags.is_optional),
@@ -103,7 +105,7 @@ struct Origin {
     integrity: Option<Integrity>,
 }
 
-fn origin(tarball: &Tarball<'_>, directory: &Path, prepares_git: bool) -> Result<Origin> {
+fn origin(tarball: &Tarball<'_>, directory: &Path, may_be_prepared: bool) -> Result<Origin> {
     let locked = || tarball.integrity.map(Integrity::parse).transpose();
     let (at_hand, git) = (None, None);
     Ok(match &tarball.source {
@@ -128,7 +130,7 @@ fn origin(tarball: &Tarball<'_>, directory: &Path, prepares_git: bool) -> Result
                 unreachable!("the plan refuses repositories that cannot be fetched")
             };
             // Whether it asks for preparation is not known before it is fetched.
-            let state = if prepares_git { State::Prepared } else { State::Unprepared };
+            let state = if may_be_prepared { State::Prepared } else { State::Unprepared };
             let url = git.cache_address(state)?;
             Origin { url, at_hand, git: Some(git), integrity: None }
         }

@@ -52,8 +52,6 @@ pub struct Plan<'p> {
     /// Folders outside the root's `node_modules` that get one of their own.
     pub tops: Vec<InstallPath<'p>>,
     pub warnings: Vec<String>,
-    /// Whether what comes from git is prepared with its own scripts.
-    pub prepares_git: bool,
     /// How many packages have lifecycle scripts of their own.
     pub with_scripts: usize,
 }
@@ -108,7 +106,6 @@ impl<'p> Plan<'p> {
             bundled: BTreeSet::new(),
             tops: Vec::new(),
             warnings,
-            prepares_git: choice.allowances.is_prepare_allowed,
             with_scripts: 0,
         };
         plan.leave_out_denied(graph, project, choice, registries)?;

@@ -28,7 +28,7 @@ use crate::plan::{Choice, Plan};
 use crate::platform::{Engines, Platform};
 use crate::project::{Package, Project};
 use crate::report::Reporter;
-use crate::scripts::Policy;
+use crate::scripts::{Policy, ScriptMode};
 use crate::selection::Selection;
 use crate::site::Site;
 use crate::workspaces::locked_workspaces;
@@ -74,8 +74,10 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     inflated.refuse_unavailable(&graph)?;
     let plan = make_plan(settings, &graph, &project, &inflated)?;
     let placements = Placements::new(&request.directory, LinkMode::Auto, 0);
-    // Nothing is placed, so nobody's scripts are run.
-    let mut parcels = pack(&graph, &plan, placements, &Policy::default())?;
+    // Nothing is placed, so no scripts are run but those that prepare what comes from git.
+    let mode = if settings.ignore_scripts { ScriptMode::None } else { ScriptMode::All };
+    let policy = Policy::without_rules(mode);
+    let mut parcels = pack(&graph, &plan, placements, &policy)?;
     for parcel in &mut parcels {
         parcel.targets.clear();
     }
@@ -85,7 +87,8 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     phases.enter("fetch");
     let stored = parcels.iter().filter(|parcel| parcel.stored.is_some()).count();
     let is_new = |parcel: &&Parcel<'_>| inflated.filled.unpacked.contains(&parcel.label);
-    let unpacked = parcels.iter().filter(is_new).count();
+    let is_stored = |parcel: &&Parcel<'_>| parcel.stored.is_some();
+    let unpacked = parcels.iter().filter(is_stored).filter(is_new).count();
     let delivered = supply.deliver(&site, &mut parcels, || Ok(()))?;
     let mut summary = summarize(delivered, parcels.len(), stored);
     summary.lockfile = text.file_name;

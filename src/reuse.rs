@@ -38,7 +38,8 @@ pub mod units;
 
 pub use asked::{Asked, Machine};
 
-use look::{Look, Verdict, settle};
+use look::{Look, Verdict};
+pub use look::{Time, settle};
 use record::{Digest, Place, Record, Tallies, Unit};
 use tree::{Depth, Seen, glance, survey, verify};
 use units::{Fingerprints, unit_of};
@@ -73,6 +74,9 @@ pub struct Outcome {
     pub link_targets: Vec<String>,
     /// Packages whose tarball has scripts or a `binding.gyp`, sorted.
     pub built: Vec<String>,
+    /// When the first script ran; `None` where none did. What was changed since then is no longer
+    /// just what was placed.
+    pub before_scripts: Option<Time>,
 }
 
 /// Paths that every run makes anew, and that have to be as they were for nothing to be done.
@@ -105,6 +109,11 @@ impl<'r> Reuse<'r> {
     /// Packages that are known to have scripts or a `binding.gyp`, whatever the lockfile says.
     pub fn built(&self) -> &[String] {
         self.record.as_ref().map_or(&[], |record| &record.built)
+    }
+
+    /// Whether scripts ran in the run that left the record.
+    pub fn has_run_scripts(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.has_run_scripts)
     }
 
     /// The record, if the same is asked as then and all is as it was.
@@ -181,11 +190,14 @@ impl<'r> Reuse<'r> {
             .map(|unit| (unit.path.as_str(), unit))
             .collect();
         let done = settle();
+        let before_scripts = outcome.before_scripts.unwrap_or(done);
         let seen = |path: String, fingerprint: Digest, seen: io::Result<Seen>| {
             let Seen { row, latest } = seen?;
             if latest > done {
                 return Err(io::Error::other(format!("`{path}` was changed meanwhile")));
             }
+            let is_as_placed = latest <= before_scripts;
+            let fingerprint = if is_as_placed { fingerprint } else { Digest::default() };
             Ok(Unit { path, fingerprint, row })
         };
         let see = |(path, fingerprint): (String, Option<Digest>)| {
@@ -207,8 +219,17 @@ impl<'r> Reuse<'r> {
             let found = glance(&self.base, path.as_bytes());
             units.push(seen(path, Digest::default(), found)?);
         }
+        let has_run_scripts = outcome.before_scripts.is_some();
         let Outcome { asked, tallies, warnings, link_targets, built, .. } = outcome;
-        self.place.write(&Record { asked, tallies, warnings, link_targets, built, units })
+        self.place.write(&Record {
+            asked,
+            tallies,
+            has_run_scripts,
+            warnings,
+            link_targets,
+            built,
+            units,
+        })
     }
 }
 

@@ -80,7 +80,8 @@ pub fn obtain<'s>(
     let mut jobs = Vec::new();
     for (index, parcel) in parcels.iter().enumerate().filter(|(_, one)| one.stored.is_none()) {
         if let Some(source) = &parcel.git {
-            jobs.push(Job { index, source: source.clone(), is_optional: parcel.is_optional });
+            let (is_optional, may_be_prepared) = (parcel.is_optional, parcel.may_be_prepared);
+            jobs.push(Job { index, source: source.clone(), is_optional, may_be_prepared });
         }
     }
     // What is missing and not optional is refused by then.
@@ -134,6 +135,7 @@ struct Job {
     index: usize,
     source: GitSource,
     is_optional: bool,
+    may_be_prepared: bool,
 }
 
 struct Workshop<'w> {
@@ -235,7 +237,7 @@ impl Workshop<'_> {
         let preparation = Preparation {
             path: &settings.path,
             git: self.git.program(),
-            is_allowed: settings.allowances.is_prepare_allowed,
+            is_allowed: job.may_be_prepared,
             exported: &settings.exported,
         };
         let tarball = self.folder.join(format!("{index}.tar"));

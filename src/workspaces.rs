@@ -13,7 +13,8 @@ use crate::collate::locale_compare;
 use crate::error::{Code, Error, Result};
 use crate::lockfile::read_text;
 use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
-use crate::minimatch::{self, expand_braces, is_extended, matches};
+use crate::minimatch::{self, is_extended, matches};
+use crate::sources::glob::braces;
 
 /// A member of the project, as the root's package.json and the disk have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,14 @@ pub struct Workspace {
     pub name: String,
     /// Relative to the root.
     pub path: String,
+}
+
+/// Whether a pattern could name a folder outside of the one it is for.
+pub fn leads_out(root: &Manifest<'_>) -> Result<bool> {
+    let Patterns { wanted, .. } = Patterns::of(root)?;
+    Ok(wanted.iter().flat_map(|pattern| braces::expand(pattern)).any(|pattern| {
+        pattern.starts_with('/') || pattern.split('/').any(|component| component == "..")
+    }))
 }
 
 /// The workspaces, in the order of the patterns that name them.
@@ -132,7 +141,7 @@ fn listed(root: &Manifest<'_>) -> Result<Vec<String>> {
 fn expand(directory: &Path, pattern: &str) -> Result<Vec<String>> {
     let escaped = glob::Pattern::escape(&directory.to_string_lossy());
     let mut folders = Vec::new();
-    for alternative in expand_braces(pattern) {
+    for alternative in braces::expand(pattern) {
         let invalid = |error| {
             let message = format!("the workspace pattern `{pattern}` cannot be understood");
             Error::new(Code::Usage, message).with_source(error)

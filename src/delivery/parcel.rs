@@ -26,6 +26,8 @@ pub struct Parcel<'p> {
     pub cached_by_npm: Option<NpmTarball>,
     /// The repository that a tarball is packed from before it is at hand.
     pub git: Option<GitSource>,
+    /// Whether that may run the scripts it asks for before it is packed.
+    pub may_be_prepared: bool,
     pub integrity: Option<Integrity>,
     pub targets: Vec<Target<'p>>,
     /// Whether the tree may do without it.
@@ -44,6 +46,7 @@ impl Parcel<'_> {
             at_hand: self.at_hand.clone(),
             cached_by_npm: self.cached_by_npm.clone(),
             git: self.git.clone(),
+            may_be_prepared: self.may_be_prepared,
             integrity: self.integrity.clone(),
             targets: Vec::new(),
             is_optional: self.is_optional,

@@ -38,6 +38,7 @@ impl<'i, 'p> Installation<'i, 'p> {
             bins += make_bins(&site, directory, graph, &phase)?;
             Ok(())
         })?;
+        self.has_failed |= !scripts.removed.is_empty();
         self.summary.bins = bins - scripts.removed_bins.len().min(bins);
         self.summary.warnings.append(&mut scripts.warnings);
         let mut unreviewed = found.unreviewed;
@@ -83,7 +84,7 @@ pub(super) fn make_policy(
 ) -> Result<Policy> {
     let Request { settings, directory, .. } = request;
     let mode = if request.runs_scripts() { request.scripts } else { ScriptMode::None };
-    let policy = Policy::new(directory, project, &settings.scripts, mode)?;
+    let policy = Policy::new(directory, project, settings, mode)?;
     if policy.is_strict() {
         let with_scripts = &HashSet::new();
         let search = Search { graph, plan, policy: &policy, directory, with_scripts };

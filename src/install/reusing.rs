@@ -94,7 +94,8 @@ impl<'p> Installation<'_, 'p> {
             return Kept::default();
         }
         let how = format!("{:?}", self.request.link_mode);
-        let built = if self.policy.runs_any() { self.reuse.built() } else { &[] };
+        let counts = self.policy.runs_any() || self.reuse.has_run_scripts();
+        let built = if counts { self.reuse.built() } else { &[] };
         let wanted = fingerprints(self.graph, &self.plan, parcels, &how, built);
         let kept = self.reuse.keep(self.site.pool, &wanted);
         self.outcome.fingerprints = wanted;

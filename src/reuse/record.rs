@@ -8,7 +8,7 @@
 //! ```text
 //! "rsreuse" and the version of ringstall, crc32 of all that follows
 //! device and inode of the project's folder
-//! what was asked for (32 bytes), or zeros; tallies; warnings; folders that links lead to;
+//! what was asked for (32 bytes), or zeros; tallies; whether scripts ran; warnings; folders that links lead to;
 //! packages with scripts
 //! units: path, fingerprint (32 bytes), row of looks
 //! ```
@@ -30,6 +30,7 @@ pub struct Record {
     /// All that decides what is installed; `None` where that cannot be told without a plan.
     pub asked: Option<Digest>,
     pub tallies: Tallies,
+    pub has_run_scripts: bool,
     pub warnings: Vec<String>,
     /// The folders whose package.json is among what was asked.
     pub link_targets: Vec<String>,
@@ -128,6 +129,7 @@ impl Record {
         for tally in [packages, with_scripts, funding] {
             put_u64(&mut buffer, tally);
         }
+        put_u32(&mut buffer, u32::from(self.has_run_scripts));
         for texts in [&self.warnings, &self.link_targets, &self.built] {
             put_u32(&mut buffer, u32::try_from(texts.len()).ok()?);
             for text in texts {
@@ -156,6 +158,7 @@ impl Record {
         let asked: Digest = reader.array()?;
         let mut tally = || reader.u64();
         let tallies = Tallies { packages: tally()?, with_scripts: tally()?, funding: tally()? };
+        let has_run_scripts = reader.u32()? != 0;
         let mut texts = || -> Option<Vec<String>> {
             let count = reader.u32()?;
             (0..count).map(|_| reader.text()).collect()
@@ -170,7 +173,7 @@ impl Record {
             });
         }
         let asked = Some(asked).filter(|asked| *asked != Digest::default());
-        Some(Self { asked, tallies, warnings, link_targets, built, units })
+        Some(Self { asked, tallies, has_run_scripts, warnings, link_targets, built, units })
     }
 }
 
@@ -197,6 +200,7 @@ mod tests {
         Record {
             asked: Some([7; 32]),
             tallies: Tallies { packages: 1, with_scripts: 4, funding: 2 },
+            has_run_scripts: true,
             warnings: vec!["w".to_owned()],
             link_targets: vec!["a".to_owned(), "../b".to_owned()],
             built: vec!["node_modules/a".to_owned()],

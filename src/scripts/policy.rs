@@ -14,11 +14,12 @@ use node_semver::Version;
 use serde_json::Value;
 
 use super::patches::patched_packages;
-use crate::config::ScriptSettings;
+use crate::config::Settings;
 use crate::error::{Code, Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::plan::Plan;
 use crate::project::Project;
+use crate::registry::{Registries, Source};
 use crate::specifier::Specifier;
 
 mod key;
@@ -54,6 +55,7 @@ pub struct Policy {
     rules: Vec<(Key, bool)>,
     patched: HashSet<String>,
     workspaces: Vec<String>,
+    registries: Registries,
     pub warnings: Vec<String>,
 }
 
@@ -67,9 +69,10 @@ impl Policy {
     pub fn new(
         directory: &Path,
         project: &Project<'_>,
-        settings: &ScriptSettings,
+        settings: &Settings,
         mode: ScriptMode,
     ) -> Result<Self> {
+        let (registries, settings) = (settings.registries.clone(), &settings.scripts);
         let root = project.packages.first().and_then(|root| root.on_disk.as_ref());
         let written = root.and_then(|root| root.allow_scripts);
         let entries = match written.map(|raw| serde_json::from_str::<Value>(raw.get())) {
@@ -82,6 +85,7 @@ impl Policy {
             allows_all: settings.dangerously_allow_all,
             patched: patched_packages(directory),
             workspaces: project.workspaces.iter().map(|one| one.path.clone()).collect(),
+            registries,
             ..Self::default()
         };
         for (key, value) in entries.iter().take(RULES_MAX) {
@@ -98,6 +102,11 @@ impl Policy {
             policy.warnings.push(ignored.to_owned());
         }
         Ok(policy)
+    }
+
+    /// For who has no package.json.
+    pub fn without_rules(mode: ScriptMode) -> Self {
+        Self { mode, ..Self::default() }
     }
 
     fn add(&mut self, text: &str, is_allowed: bool, origin: &str) -> Result<()> {
@@ -172,7 +181,7 @@ impl Policy {
             if verdict == Verdict::Allowed && *is_allowed {
                 continue;
             }
-            if matches(graph, id, key, !is_allowed) {
+            if self.matches(graph, id, key, !is_allowed) {
                 if !is_allowed {
                     return Verdict::Denied;
                 }
@@ -181,40 +190,52 @@ impl Policy {
         }
         verdict
     }
-}
 
-/// `is_denial` decides where a version is asked for and none can be trusted.
-fn matches(graph: &Graph<'_>, id: NodeId, key: &Key, is_denial: bool) -> bool {
-    let node = graph.node(id);
-    let resolved = node.entry.resolved.get();
-    match key {
-        Key::Name(name) => {
-            is_from_registry(graph, id)
-                && identity(graph, id).is_some_and(|(trusted, _)| trusted == *name)
-        }
-        Key::Versions(name, versions) => {
-            is_from_registry(graph, id)
-                && identity(graph, id).is_some_and(|(trusted, version)| {
-                    trusted == *name
-                        && version.map_or(is_denial, |version| versions.contains(&version))
-                })
-        }
-        Key::Git { repository: wanted, commit } => {
-            let Some((place, full)) = resolved.and_then(repository) else { return false };
-            place == *wanted && (commit.is_empty() || full.starts_with(commit.as_str()))
-        }
-        Key::Place(path) => match node.link_target {
-            Some(target) => {
-                let target = graph.node(target).path.as_str();
-                let above = node.path.as_str().rsplit_once('/').map_or("", |(above, _)| above);
-                key::normalized("", path) == target || key::normalized(above, path) == target
+    /// `is_denial` decides where a version is asked for and none can be trusted.
+    fn matches(&self, graph: &Graph<'_>, id: NodeId, key: &Key, is_denial: bool) -> bool {
+        let node = graph.node(id);
+        let resolved = node.entry.resolved.get();
+        match key {
+            Key::Name(name) => {
+                is_from_registry(graph, id)
+                    && (is_denial || self.is_served(name, resolved))
+                    && identity(graph, id).is_some_and(|(trusted, _)| trusted == *name)
             }
-            None => resolved
-                .and_then(|resolved| resolved.strip_prefix("file:"))
-                .is_some_and(|resolved| key::normalized("", path) == key::normalized("", resolved)),
-        },
-        Key::Remote(address) => resolved == Some(address.as_str()),
-        Key::Alias => false,
+            Key::Versions(name, versions) => {
+                is_from_registry(graph, id)
+                    && (is_denial || self.is_served(name, resolved))
+                    && identity(graph, id).is_some_and(|(trusted, version)| {
+                        trusted == *name
+                            && version.map_or(is_denial, |version| versions.contains(&version))
+                    })
+            }
+            Key::Git { repository: wanted, commit } => {
+                let Some((place, full)) = resolved.and_then(repository) else { return false };
+                place == *wanted && full.starts_with(commit.as_str())
+            }
+            Key::Place(path) => match node.link_target {
+                Some(target) => {
+                    let target = graph.node(target).path.as_str();
+                    let above = node.path.as_str().rsplit_once('/').map_or("", |(above, _)| above);
+                    key::normalized("", path) == target || key::normalized(above, path) == target
+                }
+                None => resolved.and_then(|resolved| resolved.strip_prefix("file:")).is_some_and(
+                    |resolved| key::normalized("", path) == key::normalized("", resolved),
+                ),
+            },
+            Key::Remote(address) => resolved == Some(address.as_str()),
+            Key::Alias => false,
+        }
+    }
+
+    /// Whether the bytes come from the registry that the name belongs to. A lockfile may name
+    /// another place for them, and would lend it the name.
+    fn is_served(&self, name: &str, resolved: Option<&str>) -> bool {
+        let Some(resolved) = resolved else { return true };
+        match self.registries.tarball_url(name, "", Some(resolved)) {
+            Ok(Source::Registry { url, .. }) => self.registries.serves(name, &url),
+            _ => false,
+        }
     }
 }
 

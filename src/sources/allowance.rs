@@ -26,8 +26,6 @@ pub struct Allowances {
     pub git: Allowed,
     pub remote: Allowed,
     pub file: Allowed,
-    /// Whether the `prepare` of a git repository, and the scripts of what it needs for that, run.
-    pub is_prepare_allowed: bool,
 }
 
 impl Allowed {
@@ -53,7 +51,7 @@ impl Allowed {
 impl Default for Allowances {
     fn default() -> Self {
         let all = Allowed::All;
-        Self { git: all, remote: all, file: all, is_prepare_allowed: true }
+        Self { git: all, remote: all, file: all }
     }
 }
 

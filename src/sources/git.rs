@@ -215,7 +215,8 @@ pub fn remove(folder: &Path) -> Result<()> {
 /// git's own last words, without the password of an address.
 fn failed(arguments: &[&str], remote: &str, finished: &Finished) -> Error {
     let what = arguments.first().map(OsStr::new).unwrap_or_default().display();
-    let words = shown(&finished.stderr).replace(remote, "the repository");
+    let told = String::from_utf8_lossy(&finished.stderr).replace(remote, "the repository");
+    let words = shown(told.as_bytes());
     let message = format!("`git {what}` ended with {}: {words}", finished.status);
     Error::new(Code::Git, message)
 }

@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 
-mod braces;
+pub mod braces;
 mod portion;
 
 use braces::expand;

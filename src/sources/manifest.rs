@@ -10,7 +10,7 @@ use crate::bins::{directory_bins, normalized_bins};
 use crate::error::{Code, Error, Result};
 use crate::lockfile::read_text;
 use crate::manifest::{MANIFEST_BYTES_MAX, Manifest, without_byte_order_mark};
-use crate::workspaces::find_workspaces;
+use crate::workspaces::{find_workspaces, leads_out};
 
 #[derive(Debug, Default)]
 pub struct PackManifest {
@@ -50,6 +50,9 @@ impl PackManifest {
         let bins = normalized_bins(&manifest, manifest.name.get().unwrap_or_default());
         let more_bins = directory_bins(&manifest, folder);
         let workspaces = match manifest.workspaces {
+            Some(_) if leads_out(&manifest)? => {
+                return Err(Error::new(Code::Tarball, "its workspaces lie outside of it"));
+            }
             Some(_) => find_workspaces(folder, &manifest)?,
             None => Vec::new(),
         };

@@ -4,6 +4,7 @@
 //!
 //! That needs versions to be chosen, which is npm's trade: npm itself is called.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -53,6 +54,10 @@ impl Preparation<'_> {
         // Without scripts, an installation only matters to what is packed along with the package.
         if !self.is_allowed && manifest.bundled.is_empty() {
             return Ok(State::Unprepared);
+        }
+        if !self.is_allowed {
+            // npm would put variables of the environment into the addresses that it names.
+            remove_npmrc(folder)?;
         }
         let resolved = source.npm_name();
         let seen = std::env::var(NO_PREPARE).unwrap_or_default();
@@ -115,4 +120,14 @@ fn command_of(program: PathBuf, script: Option<PathBuf>) -> Command {
     let mut command = Command::new(program);
     command.args(script);
     command
+}
+
+fn remove_npmrc(folder: &Path) -> Result<()> {
+    let path = folder.join(".npmrc");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
 }

@@ -124,3 +124,17 @@ fn a_repository_does_not_choose_the_git_that_prepares_it() {
     project.ci(&[]).assert_success();
     assert!(!sprung.exists());
 }
+
+#[test]
+fn what_keeps_scripts_of_dependencies_from_running_keeps_packages_from_being_built() {
+    let is_built = |allow: &Value, arguments: &[&str]| {
+        let project = project(&json!({"prepare": "echo built >built.txt"}));
+        let project = project.field("allowScripts", allow.clone());
+        project.ci(arguments).assert_success();
+        project.path().join("node_modules/one/built.txt").exists()
+    };
+    let nobody = json!({});
+    assert!(is_built(&nobody, &[]));
+    assert!(!is_built(&nobody, &["--scripts=none"]));
+    assert!(!is_built(&nobody, &["--scripts=allowed"]));
+}

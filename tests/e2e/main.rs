@@ -53,6 +53,7 @@ mod read_only_cache;
 mod refusals;
 pub(crate) mod retry;
 mod reuse;
+mod reuse_scripts;
 mod scripts;
 mod scripts_environment;
 mod scripts_failure;

@@ -263,3 +263,27 @@ fn an_npmrc_allows_where_package_json_says_nothing() {
         "warning: `allow-scripts` of .npmrc plays no part: package.json has `allowScripts`\n";
     assert_eq!(outcome.stderr, warning);
 }
+
+/// A lockfile alone must not lend an allowed name to other bytes.
+#[test]
+fn an_allowed_name_is_not_lent_to_another_address() {
+    let (registry, other) = (Registry::start(), Registry::start());
+    let a = package("a", "1.0.0");
+    let a = registry.serve(a);
+    other.serve(a.clone());
+    let address = format!("{}{}", other.url(), a.tarball_path());
+    for allow in [json!({"a": true}), json!({"a@1.0.0": true})] {
+        let project = Project::new(&registry)
+            .with(&a)
+            .entry("node_modules/a", json!({"resolved": address}))
+            .field("allowScripts", allow);
+        project.ci(&["--scripts=allowed"]).assert_success();
+        assert!(!has_run(&project, "a"));
+    }
+    let denied = Project::new(&registry)
+        .with(&a)
+        .entry("node_modules/a", json!({"resolved": address}))
+        .field("allowScripts", json!({"a": false}));
+    denied.ci(&[]).assert_success();
+    assert!(!has_run(&denied, "a"));
+}

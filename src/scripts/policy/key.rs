@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::Path;
 
 use node_semver::Version;
+use url::Url;
 
+use crate::sources::address::GitAddress;
 use crate::specifier::{parse_range, resolve_path, split_name};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +77,10 @@ impl Key {
 
 /// A key that names no package of a registry.
 fn elsewhere(text: &str) -> Option<Key> {
-    if let Some((repository, commit)) = repository(text) {
-        let commit = commit.to_owned();
+    // `name@github:owner/name` looks like `user@host:path`, but for the dot that hosts have.
+    let behind = text.split_once('@').and_then(|(_, behind)| behind.split_once(':'));
+    let is_named = !text.contains("://") && behind.is_some_and(|(host, _)| !host.contains('.'));
+    if let Some((repository, commit)) = repository(text).filter(|_| !is_named) {
         return Some(Key::Git { repository, commit });
     }
     if text.starts_with("https://") || text.starts_with("http://") {
@@ -90,51 +94,29 @@ fn elsewhere(text: &str) -> Option<Key> {
     (is_path || is_tarball).then(|| Key::Place(text.to_owned()))
 }
 
-/// One spelling for all that name the same repository, and the commit. A host that is well known
-/// is the same whichever way it is asked; of others the way counts too.
-pub fn repository(text: &str) -> Option<(String, &str)> {
-    let (place, commit) = text.split_once('#').unwrap_or((text, ""));
-    let place = place.strip_suffix(".git").unwrap_or(place);
-    for (short, host) in SHORT_HOSTS {
-        if let Some(path) = place.strip_prefix(short) {
-            return Some((format!("{host}/{path}"), commit));
-        }
-    }
-    let is_shorthand = place.split_once('/').is_some_and(|(owner, name)| {
-        let is_word = |word: &str| {
-            !word.is_empty() && !word.starts_with('.') && !word.contains(['/', ':', '@', '~'])
-        };
-        is_word(owner) && is_word(name)
-    });
-    if is_shorthand {
-        return Some((format!("github.com/{place}"), commit));
-    }
-    if let Some((user, rest)) = place.split_once('@')
-        && !user.contains(['/', ':'])
-        && !user.is_empty()
-        && let Some((host, path)) = rest.split_once(':')
-        && !host.contains('/')
-        && host.contains('.')
-    {
-        return Some((known_or("ssh", host, path), commit));
-    }
-    let (scheme, rest) = place.split_once("://")?;
-    let (authority, path) = rest.split_once('/')?;
-    let host = authority.rsplit('@').next().unwrap_or(authority).to_ascii_lowercase();
-    let is_known = SHORT_HOSTS.iter().any(|(_, known)| *known == host);
-    let path = if is_known { path.trim_end_matches('/') } else { path };
-    let is_repository = path.split('/').count() == 2;
-    let is_git = scheme == "git"
-        || scheme == "ssh"
-        || scheme.starts_with("git+")
-        || (is_known && is_repository && scheme.starts_with("http"));
-    let way = scheme.strip_prefix("git+").unwrap_or(scheme);
-    is_git.then(|| (known_or(way, &host, path), commit))
+/// One spelling for all that name the same repository, and the commit, as they are read where the
+/// repository is fetched. A host that is well known is the same whichever way it is asked; of
+/// others the way counts too.
+pub fn repository(text: &str) -> Option<(String, String)> {
+    let address = GitAddress::parse(text)?;
+    let place = match (address.hosted, address.remote) {
+        (Some(hosted), _) => hosted.identity(),
+        (None, Some(remote)) => without_user(&remote),
+        (None, None) => return None,
+    };
+    Some((place.trim_end_matches(".git").to_owned(), address.committish.unwrap_or_default()))
 }
 
-fn known_or(way: &str, host: &str, path: &str) -> String {
-    let is_known = SHORT_HOSTS.iter().any(|(_, known)| *known == host);
-    if is_known { format!("{host}/{path}") } else { format!("{way}://{host}/{path}") }
+/// `git@host:path` is ssh; who asks makes no other repository of it.
+fn without_user(remote: &str) -> String {
+    let Ok(mut url) = Url::parse(remote) else {
+        let rest = remote.split_once('@').map_or(remote, |(_, rest)| rest);
+        return format!("ssh://{}", rest.replacen(':', "/", 1));
+    };
+    // Neither can fail where there is a host, and without one there is no user.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
 }
 
 /// A path relative to the project, seen from a folder of it.
@@ -164,15 +146,6 @@ fn is_name(name: &str) -> bool {
         && name.chars().skip(1).all(|character| is_harmless(character) || character == '/')
         && plain.chars().all(is_harmless)
 }
-
-/// The hosts that npm knows by a word.
-const SHORT_HOSTS: [(&str, &str); 5] = [
-    ("github:", "github.com"),
-    ("gitlab:", "gitlab.com"),
-    ("bitbucket:", "bitbucket.org"),
-    ("gist:", "gist.github.com"),
-    ("sourcehut:", "git.sr.ht"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -229,16 +202,32 @@ mod tests {
             "git@github.com:owner/name.git#abc",
             "https://github.com/owner/name#abc",
             "name@github:owner/name#abc",
+            "git+https://github.com:443/owner/name.git#abc",
+            "git+https://www.github.com/own%65r/name.git#abc",
         ] {
             let expected = Key::Git {
-                repository: "github.com/owner/name".to_owned(),
+                repository: "git@github.com:owner/name".to_owned(),
                 commit: "abc".to_owned(),
             };
             assert_eq!(Key::parse(text), Ok(expected), "{text}");
         }
         let own = repository("git+ssh://git@host.example/owner/name.git#abc");
-        assert_eq!(own, Some(("ssh://host.example/owner/name".to_owned(), "abc")));
+        assert_eq!(own, Some(("ssh://host.example/owner/name".to_owned(), "abc".to_owned())));
+        assert_eq!(repository("git@host.example:owner/name.git#abc"), own);
         assert_ne!(repository("git+http://host.example/owner/name"), own);
+    }
+
+    #[test]
+    fn another_host_cannot_pass_for_a_known_one() {
+        let known = repository("github:owner/name").map(|(place, _)| place);
+        for spoof in [
+            "https://evil.example?@github.com/owner/name",
+            "git+https://evil.example?@github.com/owner/name#abc",
+            "git+https://evil.example/x@github.com/owner/name#abc",
+            "git+ssh://git@evil.example/github.com/owner/name.git",
+        ] {
+            assert_ne!(repository(spoof).map(|(place, _)| place), known, "{spoof}");
+        }
     }
 
     #[test]
