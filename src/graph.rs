@@ -158,6 +158,16 @@ impl<'p> Graph<'p> {
         None
     }
 
+    /// Whether all that depends on the package asks a registry for it (node.js,
+    /// `isRegistryDependency`).
+    pub fn is_from_registry(&self, id: NodeId) -> bool {
+        let dependents = &self.node(id).dependents;
+        let asks = |(from, edge): &(NodeId, usize)| {
+            Specifier::parse(&self.node(*from).edges[*edge].specifier).is_of_registry()
+        };
+        !dependents.is_empty() && dependents.iter().all(asks)
+    }
+
     /// The packages above it, as nested `node_modules` go, nearest first.
     pub fn parents(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
         std::iter::successors(self.node(id).parent, |id| self.node(*id).parent)

@@ -83,7 +83,8 @@ pub fn hidden_lock(
             let mut entry = format!("\n    {}: ", quoted(path(id)));
             let brought = bundles.manifest(*id);
             let mut fields = fields(graph, *id, brought.as_ref());
-            if hides_resolved && graph.node(*id).link_target.is_none() {
+            let is_link = graph.node(*id).link_target.is_some();
+            if hides_resolved && !is_link && graph.is_from_registry(*id) {
                 fields.retain(|(key, _)| key != "resolved");
             }
             if built.contains(id) && !fields.iter().any(|(key, _)| key == INSTALL_SCRIPT) {

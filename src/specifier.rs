@@ -50,6 +50,18 @@ impl<'a> Specifier<'a> {
         parse_range(trimmed).map_or(Specifier::Tag(trimmed), Specifier::Range)
     }
 
+    /// Whether it asks a registry.
+    pub fn is_of_registry(&self) -> bool {
+        match self {
+            Specifier::Any | Specifier::Range(_) | Specifier::Tag(_) => true,
+            Specifier::Alias(_, behind) => behind.is_of_registry(),
+            Specifier::Git(_)
+            | Specifier::Remote(_)
+            | Specifier::File(_)
+            | Specifier::Directory(_) => false,
+        }
+    }
+
     /// Whether a version satisfies it, by npm's rule for registry packages (dep-valid.js); `None`
     /// where the specifier does not speak of versions.
     pub fn accepts(&self, version: Option<&Version>) -> Option<bool> {

@@ -144,7 +144,6 @@ impl<'p> Installation<'_, 'p> {
             funding: self.funding() as u64,
         };
         outcome.warnings.clone_from(&self.plan.warnings);
-        outcome.warnings.extend(self.summary.scripts.warning());
         let path = |id: &NodeId| self.graph.node(*id).path.as_str().to_owned();
         outcome.built = self.with_scripts.iter().map(path).collect();
         outcome.built.sort_unstable();

@@ -8,7 +8,8 @@
 //! ```text
 //! "rsreuse" and the version of ringstall, crc32 of all that follows
 //! device and inode of the project's folder
-//! what was asked for (32 bytes), or zeros; tallies; whether scripts ran; warnings; folders that links lead to;
+//! what was asked for (32 bytes), or zeros; tallies; whether scripts ran;
+//! warnings; folders that links lead to;
 //! packages with scripts
 //! units: path, fingerprint (32 bytes), row of looks
 //! ```

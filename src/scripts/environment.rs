@@ -15,6 +15,7 @@ use crate::config::ScriptSettings;
 use crate::graph::{Graph, NodeId};
 use crate::manifest::Manifest;
 use crate::platform::{Engines, Platform};
+use crate::specifier::resolve_path;
 
 pub type Variables = Vec<(OsString, OsString)>;
 
@@ -152,13 +153,19 @@ pub fn dependency_variables(
     graph: &Graph<'_>,
     id: NodeId,
     is_bundled: bool,
+    directory: &Path,
 ) -> Vec<(String, String)> {
     let node = graph.node(id);
+    // Of a tarball on the disk npm tells where it lies on this machine.
+    let resolved = node.entry.resolved.get().map(|resolved| match resolved.strip_prefix("file:") {
+        Some(path) => format!("file:{}", resolve_path(directory, path).display()),
+        None => resolved.to_owned(),
+    });
     let known = |text: Option<&str>| text.filter(|_| !is_bundled).unwrap_or("null").to_owned();
     let flag = |is_set: bool| if is_set { "1" } else { "" }.to_owned();
     let flags = node.flags;
     [
-        ("resolved", known(node.entry.resolved.get())),
+        ("resolved", known(resolved.as_deref())),
         ("integrity", known(node.entry.integrity.get())),
         ("optional", flag(flags.is_optional)),
         ("dev", flag(flags.is_dev)),

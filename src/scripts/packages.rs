@@ -201,7 +201,12 @@ impl Search<'_, '_> {
             bins.extend_from_slice(target.directory_bins);
         }
         let mut variables = package_variables(known, Some(&name), &bins);
-        variables.extend(dependency_variables(graph, graph.target(id), is_bundled || is_link));
+        variables.extend(dependency_variables(
+            graph,
+            graph.target(id),
+            is_bundled || is_link,
+            self.directory,
+        ));
         Some(Package {
             node: Some(id),
             label: self.label(id),

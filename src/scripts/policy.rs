@@ -8,7 +8,7 @@
 //! Source: @npmcli/arborist 9, lib/script-allowed.js and lib/version-from-tgz.js.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use node_semver::Version;
 use serde_json::Value;
@@ -20,7 +20,7 @@ use crate::graph::{Graph, NodeId};
 use crate::plan::Plan;
 use crate::project::Project;
 use crate::registry::{Registries, Source};
-use crate::specifier::Specifier;
+use crate::specifier::{Specifier, resolve_path};
 
 mod key;
 
@@ -56,6 +56,7 @@ pub struct Policy {
     patched: HashSet<String>,
     workspaces: Vec<String>,
     registries: Registries,
+    directory: PathBuf,
     pub warnings: Vec<String>,
 }
 
@@ -86,6 +87,7 @@ impl Policy {
             patched: patched_packages(directory),
             workspaces: project.workspaces.iter().map(|one| one.path.clone()).collect(),
             registries,
+            directory: directory.to_owned(),
             ..Self::default()
         };
         for (key, value) in entries.iter().take(RULES_MAX) {
@@ -197,12 +199,12 @@ impl Policy {
         let resolved = node.entry.resolved.get();
         match key {
             Key::Name(name) => {
-                is_from_registry(graph, id)
+                graph.is_from_registry(id)
                     && (is_denial || self.is_served(name, resolved))
                     && identity(graph, id).is_some_and(|(trusted, _)| trusted == *name)
             }
             Key::Versions(name, versions) => {
-                is_from_registry(graph, id)
+                graph.is_from_registry(id)
                     && (is_denial || self.is_served(name, resolved))
                     && identity(graph, id).is_some_and(|(trusted, version)| {
                         trusted == *name
@@ -219,8 +221,12 @@ impl Policy {
                     let above = node.path.as_str().rsplit_once('/').map_or("", |(above, _)| above);
                     key::normalized("", path) == target || key::normalized(above, path) == target
                 }
+                // npm writes where the tarball lies on this machine.
                 None => resolved.and_then(|resolved| resolved.strip_prefix("file:")).is_some_and(
-                    |resolved| key::normalized("", path) == key::normalized("", resolved),
+                    |resolved| {
+                        resolve_path(&self.directory, path)
+                            == resolve_path(&self.directory, resolved)
+                    },
                 ),
             },
             Key::Remote(address) => resolved == Some(address.as_str()),
@@ -239,24 +245,6 @@ impl Policy {
     }
 }
 
-/// Whether all that depends on the package asks a registry for it.
-fn is_from_registry(graph: &Graph<'_>, id: NodeId) -> bool {
-    let dependents = &graph.node(id).dependents;
-    !dependents.is_empty()
-        && dependents.iter().all(|(from, edge)| {
-            let specifier = &graph.node(*from).edges[*edge].specifier;
-            is_registry_specifier(&Specifier::parse(specifier))
-        })
-}
-
-fn is_registry_specifier(specifier: &Specifier<'_>) -> bool {
-    match specifier {
-        Specifier::Any | Specifier::Range(_) | Specifier::Tag(_) => true,
-        Specifier::Alias(_, behind) => is_registry_specifier(behind),
-        _ => false,
-    }
-}
-
 /// The name and, where the lockfile's address has it, the version of a package of a registry.
 pub fn identity(graph: &Graph<'_>, id: NodeId) -> Option<(String, Option<Version>)> {
     let node = graph.node(id);
@@ -266,10 +254,10 @@ pub fn identity(graph: &Graph<'_>, id: NodeId) -> Option<(String, Option<Version
     node.dependents.iter().find_map(|(from, edge)| {
         let edge = &graph.node(*from).edges[*edge];
         match Specifier::parse(&edge.specifier) {
-            Specifier::Alias(name, behind) if is_registry_specifier(&behind) => {
+            Specifier::Alias(name, behind) if behind.is_of_registry() => {
                 Some((name.to_owned(), None))
             }
-            specifier if is_registry_specifier(&specifier) => Some((edge.name.to_owned(), None)),
+            specifier if specifier.is_of_registry() => Some((edge.name.to_owned(), None)),
             _ => None,
         }
     })
@@ -293,7 +281,7 @@ pub fn key_of(graph: &Graph<'_>, id: NodeId) -> String {
     if let Some(target) = node.link_target {
         return format!("file:{}", graph.node(target).path.as_str());
     }
-    if is_from_registry(graph, id)
+    if graph.is_from_registry(id)
         && let Some((name, version)) = identity(graph, id)
     {
         return version.map_or(name.clone(), |version| format!("{name}@{version}"));
@@ -328,8 +316,8 @@ mod tests {
     #[test]
     fn names_that_are_asked_for_of_something_else_than_a_registry_are_not_trusted() {
         for specifier in ["file:x", "github:a/b", "https://host/x.tgz", "npm:x@file:y"] {
-            assert!(!is_registry_specifier(&Specifier::parse(specifier)), "{specifier}");
+            assert!(!Specifier::parse(specifier).is_of_registry(), "{specifier}");
         }
-        assert!(is_registry_specifier(&Specifier::parse("npm:real@^1")));
+        assert!(Specifier::parse("npm:real@^1").is_of_registry());
     }
 }

@@ -19,7 +19,8 @@ const DIFFERENT: [&str; 3] = [
 fn dump(name: &str) -> String {
     let different: Vec<_> = DIFFERENT.iter().map(|name| format!("-e '^{name}='")).collect();
     format!(
-        "env | sort | grep -v {} | sed -e \"s#$npm_config_local_prefix#[PROJECT]#g\" \
+        "env | sort | grep -v {} -e '^RINGSTALL_' | \
+         sed -e \"s#$npm_config_local_prefix#[PROJECT]#g\" \
          -e \"s#${{npm_config_local_prefix%/*}}#[ABOVE]#g\" \
          > \"$npm_config_local_prefix/{name}.env\"; pwd -P | sed \"s#.*/project#[PROJECT]#\" \
          >> \"$npm_config_local_prefix/{name}.env\"",

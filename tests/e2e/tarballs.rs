@@ -291,3 +291,27 @@ fn a_changed_tarball_without_integrity_is_seen_by_a_run_that_reuses() {
     let tool = fs::read_to_string(project.path().join("node_modules/inside/bin/tool.js"));
     assert_eq!(tool.unwrap(), "changed\n");
 }
+
+#[test]
+fn where_a_tarball_on_the_disk_lies_is_told_by_the_hidden_lockfile_in_any_case() {
+    let (_registry, project) = inside_and_outside();
+    project.npmrc("omit-lockfile-registry-resolved=true\n").assert_same_as_npm(&[]);
+}
+
+/// As `npm install-scripts deny` writes it.
+#[test]
+fn a_tarball_on_the_disk_is_denied_by_where_it_lies() {
+    let registry = Registry::start();
+    let project = Project::new(&registry);
+    let script = json!({"postinstall": "touch \"$npm_config_local_prefix/ran\""});
+    let noisy = Package::new("noisy", "1.0.0").field("scripts", script);
+    fs::write(project.path().join("noisy.tgz"), noisy.tgz()).unwrap();
+    let key = format!("file:{}", project.path().join("noisy.tgz").display());
+    let project = with_tarball(project, &noisy, "file:noisy.tgz");
+    let project = project.field("allowScripts", json!({key: false}));
+    project.ci(&[]).assert_success();
+    assert!(!project.path().join("ran").exists());
+    let project = project.field("allowScripts", json!({}));
+    project.ci(&[]).assert_success();
+    assert!(project.path().join("ran").exists());
+}
