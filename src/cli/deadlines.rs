@@ -12,6 +12,7 @@ pub struct DeadlineArguments {
     pub deadline: Option<Duration>,
     /// Say what is awaited when nothing has moved for so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    #[arg(env = "RINGSTALL_NOTICE_AFTER")]
     pub notice_after: Duration,
 }
 
