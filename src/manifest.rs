@@ -82,6 +82,12 @@ pub struct Manifest<'a> {
     pub workspaces: Option<&'a RawValue>,
 }
 
+/// What npm runs of a project's own scripts where anything was installed, in its order.
+pub const CHANGE_EVENTS: [&str; 3] = ["predependencies", "dependencies", "postdependencies"];
+/// What it runs of them in any case, after those.
+pub const PROJECT_EVENTS: [&str; 7] =
+    ["preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare"];
+
 /// A package.json that a person wrote is a hundredth of this.
 pub const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
@@ -131,20 +137,8 @@ impl<'a> Manifest<'a> {
 
     /// Whether one of the scripts is there that npm runs for a project itself.
     pub fn has_own_scripts(&self) -> bool {
-        const EVENTS: [&str; 10] = [
-            "preinstall",
-            "install",
-            "postinstall",
-            "prepublish",
-            "preprepare",
-            "prepare",
-            "postprepare",
-            "predependencies",
-            "dependencies",
-            "postdependencies",
-        ];
         let scripts: serde_json::Map<String, serde_json::Value> = parse_object(self.scripts);
-        EVENTS.iter().any(|event| scripts.contains_key(*event))
+        CHANGE_EVENTS.iter().chain(&PROJECT_EVENTS).any(|event| scripts.contains_key(*event))
     }
 
     /// What a dependency asks for, of whatever kind it is.

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::install_path::InstallPath;
 use crate::journal::{Event, Journal};
+use crate::manifest::{CHANGE_EVENTS, PROJECT_EVENTS};
 use crate::plan::{Plan, count};
 use crate::platform::Engines;
 use crate::report::{Reporter, Stdout};
@@ -137,20 +138,11 @@ impl<'s, 'p> Scripts<'s, 'p> {
     /// The scripts of the root that npm runs once the tree stands, with the terminal as their own.
     /// `has_changed` says whether anything was installed.
     pub fn run_project(&mut self, has_changed: bool) -> Result<()> {
-        let dependencies = ["predependencies", "dependencies", "postdependencies"];
         let stream = if self.stage.settings.foreground { self.inherited() } else { Stream::Kept };
-        for event in dependencies.into_iter().filter(|_| has_changed) {
+        for event in CHANGE_EVENTS.into_iter().filter(|_| has_changed) {
             self.run_of_project(event, stream)?;
         }
-        for event in [
-            "preinstall",
-            "install",
-            "postinstall",
-            "prepublish",
-            "preprepare",
-            "prepare",
-            "postprepare",
-        ] {
+        for event in PROJECT_EVENTS {
             self.run_of_project(event, self.inherited())?;
         }
         Ok(())
