@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! <root>/CACHEDIR.TAG
-//! <root>/v1-u<umask>/packages/<2 hex>/<kind>-<hex>/{index,0,1,...}
-//! <root>/v1-u<umask>/tmp/<random>/                 a package that is being written
+//! <root>/v2-u<umask>/packages/<2 hex>/<kind>-<hex>/{index,0,1,...,63,d1/64,...}
+//! <root>/v2-u<umask>/tmp/<random>/                 a package that is being written
 //! ```
 //!
 //! Files are named by numbers: nothing from a tarball is ever a path here. The umask is part of the
@@ -14,6 +14,7 @@
 //! alone: a package never vanishes while it is placed. A cache that holds all that is needed need
 //! not be writable: it may come with an image, or belong to root.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd;
@@ -30,12 +31,14 @@ use crate::journal::{Awaited, Board};
 use crate::plan::count;
 
 pub mod index;
+mod names;
 mod packages;
 mod prune;
 mod root;
 mod verify;
 
 pub use index::{Facts, FileEntry, Index};
+pub use names::{file_path, push_file};
 pub use prune::{Pruned, prune};
 pub use root::{Usage, clean, size};
 pub use verify::{Damage, Verified, verify};
@@ -54,6 +57,8 @@ pub struct Cache {
 #[derive(Debug)]
 pub struct Staging {
     name: String,
+    /// The folders for files that are there.
+    folders: HashSet<u32>,
 }
 
 impl Cache {
@@ -115,11 +120,17 @@ impl Cache {
 
     /// Makes an empty folder to write a package into.
     pub fn stage(&self, bases: &Bases) -> Result<Staging> {
-        let staging = Staging { name: format!("tmp/{}", random_name()?) };
-        rustix::fs::mkdirat(bases.fd(Base::Cache), &staging.name, Mode::RWXU).map_err(|errno| {
-            Error::io("make directory", self.directory.join(&staging.name), errno.into())
-        })?;
+        let staging = Staging::new()?;
+        self.make_directory(bases, &staging.name)?;
         Ok(staging)
+    }
+
+    /// The path of a file that is to be written, relative to [`Base::Cache`]; its folder is there.
+    pub fn make_room(&self, bases: &Bases, staging: &mut Staging, number: u32) -> Result<String> {
+        if let Some(folder) = names::folder_of(number).filter(|new| staging.folders.insert(*new)) {
+            self.make_directory(bases, &staging.folder_path(folder))?;
+        }
+        Ok(staging.path(number))
     }
 
     /// Gives a written package its name. Where another process was first, its package is taken and
@@ -151,7 +162,7 @@ impl Cache {
     pub fn take_out(&self, bases: &Bases, key: &CacheKey) -> Result<()> {
         let cache = bases.fd(Base::Cache);
         let path = package_path(key);
-        let aside = Staging { name: format!("tmp/{}", random_name()?) };
+        let aside = Staging::new()?;
         match rustix::fs::renameat(cache, &path, cache, &aside.name) {
             Ok(()) => self.discard(&aside),
             Err(Errno::NOENT) => {}
@@ -197,6 +208,11 @@ impl Cache {
         Err(Error::new(Code::Cache, message))
     }
 
+    fn make_directory(&self, bases: &Bases, path: &str) -> Result<()> {
+        rustix::fs::mkdirat(bases.fd(Base::Cache), path, Mode::RWXU)
+            .map_err(|errno| Error::io("make directory", self.directory.join(path), errno.into()))
+    }
+
     /// The folder of all packages whose digest starts with the same byte.
     fn make_parent(&self, bases: &Bases, path: &str) -> Result<()> {
         let parent = path.rsplit_once('/').map_or(path, |(parent, _)| parent);
@@ -223,7 +239,7 @@ impl Cache {
         if self.lookup(bases, key)?.is_some() {
             return Ok(());
         }
-        let aside = Staging { name: format!("tmp/{}", random_name()?) };
+        let aside = Staging::new()?;
         match rustix::fs::renameat(cache, path, cache, &aside.name) {
             Ok(()) => self.discard(&aside),
             Err(Errno::NOENT) => {}
@@ -234,6 +250,10 @@ impl Cache {
 }
 
 impl Staging {
+    fn new() -> Result<Self> {
+        Ok(Self { name: format!("tmp/{}", random_name()?), folders: HashSet::new() })
+    }
+
     /// The folder itself, relative to the cache's directory.
     pub fn folder(&self) -> &str {
         &self.name
@@ -241,7 +261,13 @@ impl Staging {
 
     /// A path in the folder, relative to [`Base::Cache`].
     pub fn path(&self, number: u32) -> String {
-        format!("{}/{number}", self.name)
+        format!("{}/{}", self.name, file_path(number))
+    }
+
+    fn folder_path(&self, folder: u32) -> String {
+        let mut path = format!("{}/", self.name).into_bytes();
+        names::push_folder(&mut path, folder);
+        String::from_utf8_lossy(&path).into_owned()
     }
 
     pub fn index_path(&self) -> String {

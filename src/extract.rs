@@ -123,7 +123,7 @@ impl Limits {
 struct Target<'a> {
     queue: &'a mut FileQueue,
     cache: &'a Cache,
-    staging: &'a Staging,
+    staging: &'a mut Staging,
 }
 
 impl Extractor {
@@ -148,8 +148,8 @@ impl Extractor {
             Body::Memory(bytes) => bytes.len(),
             Body::File(..) => 0,
         };
-        let staging = cache.stage(queue.bases())?;
-        match self.write(body, &mut Target { queue, cache, staging: &staging }) {
+        let mut staging = cache.stage(queue.bases())?;
+        match self.write(body, &mut Target { queue, cache, staging: &mut staging }) {
             Ok(index) => {
                 let warnings = std::mem::take(&mut self.listing.warnings);
                 let bytes = body_bytes.max(self.inflater.lent_bytes());
@@ -220,7 +220,8 @@ impl Extractor {
         for file in &chosen {
             let mode = self.mode(*file, &targets);
             let bytes = content(file.number, &self.listing);
-            target.write_file(target.staging.path(file.number), mode, bytes)?;
+            let path = target.make_room(file.number)?;
+            target.write_file(path, mode, bytes)?;
         }
         self.write_index(&facts, &chosen, target)
     }
@@ -237,7 +238,7 @@ impl Extractor {
         let mut bytes_queued = 0;
         while let Some(member) = members.next_member()? {
             let Some(number) = self.list(&members, member)? else { continue };
-            let path = target.staging.path(number);
+            let path = target.make_room(number)?;
             let mode = self.listing.files[number as usize].mode;
             let is_manifest = self.listing.name(number) == MANIFEST_NAME;
             if is_manifest && member.size >= MANIFEST_BYTES_MAX {
@@ -391,6 +392,10 @@ impl Warnings {
 }
 
 impl Target<'_> {
+    fn make_room(&mut self, number: u32) -> Result<String> {
+        self.cache.make_room(self.queue.bases(), self.staging, number)
+    }
+
     fn write_file(&mut self, path: String, mode: u32, bytes: Bytes) -> Result<()> {
         let at = At::new(Base::Cache, path)
             .ok_or_else(|| Error::new(Code::Io, "a path of the cache holds a NUL"))?;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::cache::{Cache, Index};
+use crate::cache::{Cache, Index, file_path};
 use crate::delivery::{Delivered, Parcel, look_up};
 use crate::error::{Code, Error, Result};
 use crate::fill::{Supply, fill};
@@ -230,7 +230,7 @@ impl<'s> Shelf<'s> {
         let Some(found) = found.filter(|entry| entry.size <= MANIFEST_BYTES_MAX) else {
             return Ok(None);
         };
-        let relative = format!("{}/{}", Cache::package_path(key), found.number);
+        let relative = format!("{}/{}", Cache::package_path(key), file_path(found.number));
         let at = self.site.cache.directory().join(relative);
         let bytes = std::fs::read(&at).map_err(|error| Error::io("read", &at, error))?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))

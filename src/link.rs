@@ -10,7 +10,7 @@ use std::ffi::{CStr, CString};
 use bytes::Bytes;
 
 use crate::backend::{At, Base, FileQueue, Operation, Placement};
-use crate::cache::{Cache, FileEntry, Index};
+use crate::cache::{Cache, FileEntry, Index, push_file};
 use crate::error::{Code, Error, Result};
 use crate::graph::NodeId;
 use crate::integrity::CacheKey;
@@ -238,28 +238,18 @@ impl Prefixed {
     }
 
     fn join(&mut self, path: &CStr) -> At {
-        self.append(path.to_bytes())
+        self.buffer.truncate(self.prefix_length);
+        self.buffer.extend_from_slice(path.to_bytes());
+        self.at()
     }
 
     fn join_number(&mut self, number: u32) -> At {
-        let mut digits = [0; 10];
-        let mut start = digits.len();
-        let mut rest = number;
-        loop {
-            start -= 1;
-            // A remainder of ten is one digit.
-            digits[start] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.append(&digits[start..])
+        self.buffer.truncate(self.prefix_length);
+        push_file(&mut self.buffer, number);
+        self.at()
     }
 
-    fn append(&mut self, path: &[u8]) -> At {
-        self.buffer.truncate(self.prefix_length);
-        self.buffer.extend_from_slice(path);
+    fn at(&self) -> At {
         let mut bytes = Vec::with_capacity(self.buffer.len() + 1);
         bytes.extend_from_slice(&self.buffer);
         let path = CString::new(bytes)
@@ -286,14 +276,6 @@ mod tests {
             let is_mended = mend_first_line(&mut bytes);
             assert_eq!(is_mended, after.is_some(), "{before:?}");
             assert_eq!(bytes, after.unwrap_or(before).as_bytes(), "{before:?}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_written_in_decimal() {
-        let mut source = Prefixed::new(Base::Cache, "p");
-        for number in [0, 7, 10, 4_294_967_295] {
-            assert_eq!(source.join_number(number).path.to_str().unwrap(), format!("p/{number}"));
         }
     }
 }

@@ -208,7 +208,7 @@ pub(super) fn measure(directory: &Path) -> Result<Usage> {
     Ok(usage)
 }
 
-const LAYOUT: &str = "v1";
+const LAYOUT: &str = "v2";
 /// Of the file in each package's folder that says what the others are.
 pub(super) const INDEX_NAME: &str = "index";
 const TAG_NAME: &str = "CACHEDIR.TAG";
@@ -234,17 +234,17 @@ mod tests {
     fn a_new_cache_is_private_and_tagged() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("a/b");
-        let bucket = prepare(&root, "v1-u022").unwrap();
+        let bucket = prepare(&root, "v2-u022").unwrap();
         assert_eq!((mode(&root), mode(&bucket.join("tmp"))), (0o700, 0o700));
         assert_eq!(fs::read(root.join(TAG_NAME)).unwrap(), TAG);
-        assert_eq!(prepare(&root, "v1-u022").unwrap(), bucket);
+        assert_eq!(prepare(&root, "v2-u022").unwrap(), bucket);
     }
 
     #[test]
     fn a_cache_that_everyone_can_write_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let error = prepare(directory.path(), "v1-u022").unwrap_err();
+        let error = prepare(directory.path(), "v2-u022").unwrap_err();
         assert_eq!(error.code(), Code::Cache);
         assert!(error.hint().is_some());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -255,13 +255,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("file");
         fs::write(&root, "").unwrap();
-        assert_eq!(prepare(&root, "v1-u022").unwrap_err().code(), Code::Cache);
+        assert_eq!(prepare(&root, "v2-u022").unwrap_err().code(), Code::Cache);
     }
 
     #[test]
     fn leftovers_of_killed_runs_are_removed_after_a_day() {
         let directory = tempfile::tempdir().unwrap();
-        let tmp = prepare(directory.path(), "v1-u022").unwrap().join("tmp");
+        let tmp = prepare(directory.path(), "v2-u022").unwrap().join("tmp");
         fs::create_dir_all(tmp.join("left")).unwrap();
         fs::write(tmp.join("left/0"), "").unwrap();
         let made = fs::metadata(tmp.join("left")).unwrap().modified().unwrap();
@@ -275,7 +275,7 @@ mod tests {
     fn cleaning_removes_only_what_is_ours() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
-        for bucket in ["v1-u022", "v2-u077"] {
+        for bucket in ["v1-u077", "v2-u022"] {
             fs::write(prepare(root, bucket).unwrap().join("packages/0"), "abc").unwrap();
         }
         fs::create_dir(root.join("v1-utopia")).unwrap();
@@ -292,9 +292,9 @@ mod tests {
     #[test]
     fn a_directory_without_the_tag_is_not_cleaned() {
         let directory = tempfile::tempdir().unwrap();
-        fs::create_dir(directory.path().join("v1-u022")).unwrap();
+        fs::create_dir(directory.path().join("v2-u022")).unwrap();
         assert_eq!(clean(directory.path()).unwrap_err().code(), Code::Cache);
-        assert!(directory.path().join("v1-u022").exists());
+        assert!(directory.path().join("v2-u022").exists());
         assert_eq!(clean(&directory.path().join("none")).unwrap(), Usage::default());
     }
 }

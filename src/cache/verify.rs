@@ -8,9 +8,12 @@
 //! that rot on the disk, or that someone changes and hides, are not found.
 
 use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::names::{file_path, is_folder};
 use super::packages::{Bucket, Package};
 use super::root::{Usage, buckets, hold_alone, share, umask_of};
 use super::{FileEntry, Index};
@@ -70,13 +73,24 @@ fn check(package: &Package, index: &Index, umask: u32, usage: &mut Usage) -> Res
         usage.files += 1;
         usage.bytes += file.size;
     }
-    let found = fs::read_dir(folder).map_err(unreadable)?.count();
+    let found = count_files(folder).map_err(unreadable)?;
     // The index is one of them.
     let expected = index.file_count() + 1;
     if found != expected {
         return Err(format!("it has {found} files, not {expected}"));
     }
     Ok(())
+}
+
+/// How many entries there are in a package's folder and its folders for files.
+fn count_files(folder: &Path) -> io::Result<usize> {
+    let mut found = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_folder = is_folder(entry.file_name().as_bytes()) && entry.file_type()?.is_dir();
+        found += if is_folder { fs::read_dir(entry.path())?.count() } else { 1 };
+    }
+    Ok(found)
 }
 
 fn check_file(
@@ -86,7 +100,7 @@ fn check_file(
     published: Time,
 ) -> Result<(), String> {
     let shown = || format!("`{}`", String::from_utf8_lossy(file.path.to_bytes()).escape_debug());
-    let metadata = fs::symlink_metadata(folder.join(file.number.to_string()))
+    let metadata = fs::symlink_metadata(folder.join(file_path(file.number)))
         .map_err(|error| format!("{} cannot be looked at: {error}", shown()))?;
     if !metadata.is_file() {
         return Err(format!("{} is no regular file", shown()));

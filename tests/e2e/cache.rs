@@ -103,7 +103,7 @@ fn two_installers_on_one_cold_cache_both_end_well() {
         project.outcome(&running.wait_with_output().unwrap()).assert_quiet_success();
     }
     assert_eq!(first.installed(), second.installed());
-    let left = fs::read_dir(first.cache().join("v1-u022/tmp")).unwrap().count();
+    let left = fs::read_dir(first.cache().join("v2-u022/tmp")).unwrap().count();
     assert_eq!(left, 0, "the loser's folders are removed");
     registry.forget_requests();
     let before = first.installed();
@@ -134,7 +134,7 @@ fn sixteen_installers_on_one_cold_cache_all_end_well() {
         assert_eq!(project.installed(), first.installed());
     }
     assert_eq!(registry.count(path), INSTALLERS);
-    let left = fs::read_dir(cache.join("v1-u022/tmp")).unwrap().count();
+    let left = fs::read_dir(cache.join("v2-u022/tmp")).unwrap().count();
     assert_eq!(left, 0, "the losers' folders are removed");
     let verify = ["cache", "verify", "--cache", cache.to_str().unwrap()];
     let outcome = first.ringstall(&verify);
@@ -168,7 +168,7 @@ fn what_a_killed_run_was_writing_is_no_package() {
     let project = several(&registry);
     project.ci(&[]).assert_quiet_success();
     // As if the run had died before its last rename.
-    let cache = project.cache().join("v1-u022");
+    let cache = project.cache().join("v2-u022");
     let index = files_named(&cache.join("packages"), "index").remove(0);
     fs::create_dir_all(cache.join("tmp")).unwrap();
     fs::rename(index.parent().unwrap(), cache.join("tmp/half")).unwrap();
@@ -248,11 +248,11 @@ fn cache_clean_removes_the_packages_and_nothing_of_projects() {
 #[test]
 fn cache_clean_removes_nothing_that_is_no_cache() {
     let registry = Registry::start();
-    let project = Project::new(&registry).file("../other/v1-u022/precious", "x");
+    let project = Project::new(&registry).file("../other/v2-u022/precious", "x");
     let folder = project.temp().join("ours/other");
     let outcome = project.ringstall(&["cache", "clean", "--cache", folder.to_str().unwrap()]);
     outcome.assert_failure(&["error: ECACHE: `[TEMP]/ours/other` is not a cache of ringstall"]);
-    assert!(folder.join("v1-u022/precious").exists());
+    assert!(folder.join("v2-u022/precious").exists());
 }
 
 #[test]

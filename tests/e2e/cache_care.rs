@@ -33,7 +33,7 @@ fn cache_command(project: &Project, arguments: &[&str]) -> Outcome {
 fn package_folder(project: &Project, name: &str) -> PathBuf {
     let installed = project.path().join("node_modules").join(name).join("lib/index.js");
     let content = fs::read(installed).unwrap();
-    let packages = project.cache().join("v1-u022/packages");
+    let packages = project.cache().join("v2-u022/packages");
     let folders = fs::read_dir(packages).unwrap().flat_map(|one| {
         fs::read_dir(one.unwrap().path()).unwrap().map(|package| package.unwrap().path())
     });
@@ -55,7 +55,7 @@ fn the_size_is_that_of_all_packages() {
     let outcome = cache_command(&project, &["size"]);
     outcome.assert_quiet_success();
     let (mut files, mut bytes) = (0, 0);
-    let mut folders = vec![project.cache().join("v1-u022")];
+    let mut folders = vec![project.cache().join("v2-u022")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
@@ -154,6 +154,44 @@ fn a_damaged_package_is_named_and_what_is_wrong_with_it() {
 }
 
 #[test]
+fn files_of_a_large_package_lie_in_several_folders_and_each_is_looked_at() {
+    let registry = Registry::start();
+    let files = 0..200;
+    let package = files.clone().fold(Package::new("large", "1.0.0"), |package, number| {
+        package.file(&format!("lib/{number}.js"), &format!("content {number}"))
+    });
+    let project = Project::new(&registry).with(&registry.serve(package));
+    project.ci(&[]).assert_quiet_success();
+    for number in files {
+        let installed = project.path().join(format!("node_modules/large/lib/{number}.js"));
+        assert_eq!(fs::read_to_string(installed).unwrap(), format!("content {number}"));
+    }
+    cache_command(&project, &["verify"]).assert_quiet_success();
+    let folder = the_only_package(&project);
+    let largest = folders_below(&folder).iter().map(|one| fs::read_dir(one).unwrap().count()).max();
+    assert!(largest.unwrap() < 100, "{largest:?}");
+    let nested = folders_below(&folder).pop().unwrap();
+    fs::write(nested.join("strange"), "").unwrap();
+    let outcome = cache_command(&project, &["verify"]);
+    assert_eq!(outcome.code, Some(1));
+    // Two hundred, package.json and the index.
+    let message = "it has 203 files, not 202";
+    assert!(outcome.stdout.contains(message), "{}", outcome.stdout);
+}
+
+/// The folder of the one package that the cache holds.
+fn the_only_package(project: &Project) -> PathBuf {
+    let first = fs::read_dir(project.cache().join("v2-u022/packages")).unwrap().next().unwrap();
+    fs::read_dir(first.unwrap().path()).unwrap().next().unwrap().unwrap().path()
+}
+
+/// A folder, and those in it.
+fn folders_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    std::iter::once(folder.to_owned()).chain(entries.filter(|path| path.is_dir())).collect()
+}
+
+#[test]
 fn what_is_repaired_is_fetched_again() {
     for (damage, what) in DAMAGES {
         let (registry, project) = three_packages();
@@ -222,7 +260,7 @@ fn nothing_is_removed_while_an_install_uses_the_cache() {
     registry.wait_for(slow, 1);
     for command in [&["prune"][..], &["clean"], &["verify", "--repair"]] {
         cache_command(&project, command).assert_failure(&[
-            "error: ECACHE: the cache `[CACHE]/v1-u022` is in use",
+            "error: ECACHE: the cache `[CACHE]/v2-u022` is in use",
             "hint: run this again when the installs that use it have ended",
         ]);
     }

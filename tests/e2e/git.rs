@@ -221,7 +221,7 @@ fn nothing_of_a_clone_is_left_behind() {
     let gone = format!("git+file://{}/gone#{}", project.temp().display(), repository.commit());
     let project = wanting(project, &gone);
     project.ci(&[]).assert_error("EGIT");
-    let left = fs::read_dir(project.cache().join("v1-u022/tmp")).unwrap().count();
+    let left = fs::read_dir(project.cache().join("v2-u022/tmp")).unwrap().count();
     assert_eq!(left, 0);
 }
 

@@ -70,7 +70,7 @@ fn a_download_that_never_comes_is_named_with_its_address() {
 #[test]
 fn a_lock_that_someone_else_holds_is_named() {
     let (_registry, project) = hanging(|b| Reply::ok(b.tgz()));
-    let bucket = project.cache().join("v1-u022");
+    let bucket = project.cache().join("v2-u022");
     DirBuilder::new().recursive(true).mode(0o700).create(&bucket).unwrap();
     let lock = File::open(&bucket).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();

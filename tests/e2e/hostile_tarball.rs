@@ -54,7 +54,7 @@ fn assert_refused(bytes: Vec<u8>, reason: &str) {
     assert_eq!(outside(&project), before);
     assert!(!project.path().join("node_modules/a").exists());
     assert!(!project.path().join("node_modules/.package-lock.json").exists());
-    let leftovers = fs::read_dir(project.cache().join("v1-u022/tmp")).unwrap().count();
+    let leftovers = fs::read_dir(project.cache().join("v2-u022/tmp")).unwrap().count();
     assert_eq!(leftovers, 0);
 }
 

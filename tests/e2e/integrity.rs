@@ -33,7 +33,7 @@ fn sha512(bytes: &[u8]) -> Value {
 fn assert_nothing_visible(project: &Project) {
     assert!(!project.path().join("node_modules/a").exists());
     assert!(!project.path().join("node_modules/.package-lock.json").exists());
-    for folder in ["v1-u022/packages", "v1-u022/tmp"] {
+    for folder in ["v2-u022/packages", "v2-u022/tmp"] {
         assert_eq!(files_below(&project.cache().join(folder)), [""; 0]);
     }
 }

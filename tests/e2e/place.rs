@@ -71,7 +71,7 @@ fn a_clone_is_a_file_of_its_own_or_an_error_where_the_filesystem_has_none() {
 fn assert_names_both_ends(outcome: &Outcome) {
     let message = outcome.assert_error("EIO");
     assert!(message.starts_with("failed to place `"), "{message}");
-    assert!(message.contains("/v1-u022/packages/"), "{message}");
+    assert!(message.contains("/v2-u022/packages/"), "{message}");
     assert!(message.contains("` at `[PROJECT]/node_modules/a/"), "{message}");
 }
 

@@ -67,7 +67,7 @@ fn what_a_read_only_cache_lacks_is_told_before_anything_is_touched() {
     outcome.assert_error("ENOTCACHED");
     let Some(outcome) = ci_on_read_only_mount(&project, &[]) else { return };
     outcome.assert_failure(&[
-        "error: ECACHE: the cache `[CACHE]/v1-u022` lacks 1 package and cannot be written",
+        "error: ECACHE: the cache `[CACHE]/v2-u022` lacks 1 package and cannot be written",
         "  caused by: Read-only file system (os error 30)",
         "hint: fill it where it can be written, or name another with `--cache`",
     ]);

@@ -371,7 +371,7 @@ fn after_a_kill_nothing_is_kept() {
     registry.reply_once(path, Reply::silence());
     let mut running = project.start_ci(&["--ignore-scripts", "--reuse"]);
     registry.wait_for(path, 1);
-    let records = || fs::read_dir(project.cache().join("v1-u022/projects")).unwrap().count();
+    let records = || fs::read_dir(project.cache().join("v2-u022/projects")).unwrap().count();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while records() > 0 {
         assert!(std::time::Instant::now() < deadline, "the record is removed before the tree is");
