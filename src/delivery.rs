@@ -5,6 +5,7 @@
 //! hand-offs are where context switches come from.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -194,11 +195,13 @@ impl Depot<'_, '_> {
     /// Runs all workers to their end. The channel ends with them, which stops the network thread.
     fn work(&self, arrivals: Option<Receiver<Fetched>>) {
         let class = self.placing_class();
-        let at_once = self.site.share(class, self.stored.len(), PACKAGES_AT_ONCE);
+        let weights: Vec<_> =
+            self.stored.iter().map(|number| self.parcels[*number].weight()).collect();
+        let pieces = self.site.pieces(class, &weights, PACKAGES_AT_ONCE);
         self.site.pool.broadcast(|_| {
             let mut queue = self.site.queue(self.site.pool.current_num_threads());
             let mut placed = Placed::default();
-            let mut done = self.place_stored(&mut queue, at_once, &mut placed);
+            let mut done = self.place_stored(&mut queue, &pieces, &mut placed);
             if !self.at_hand.is_empty() || arrivals.is_some() {
                 done = done.and_then(|()| self.unpack(&mut queue, arrivals.as_ref(), &mut placed));
             }
@@ -221,24 +224,23 @@ impl Depot<'_, '_> {
     fn place_stored(
         &self,
         queue: &mut FileQueue,
-        at_once: usize,
+        pieces: &[Range<usize>],
         placed: &mut Placed,
     ) -> Result<()> {
-        loop {
-            let start = self.next.fetch_add(at_once, Ordering::Relaxed);
-            let end = self.stored.len().min(start + at_once);
-            if start >= end || self.is_stopped.load(Ordering::Relaxed) {
-                return Ok(());
+        while let Some(piece) = pieces.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            if self.is_stopped.load(Ordering::Relaxed) {
+                break;
             }
-            let packages = self.stored[start..end].iter().filter_map(|number| {
+            let packages = self.stored[piece.clone()].iter().filter_map(|number| {
                 let parcel = &self.parcels[*number];
                 parcel.stored.as_ref().map(|(key, index)| (parcel, key, index))
             });
-            let count = end - start;
+            let count = piece.len();
             let _span = self.site.journal.span(|| format!("place {count} packages"));
             self.place(queue, packages.clone(), placed)?;
             self.tell_placed(packages.map(|(parcel, ..)| (parcel, PackageSource::Cache, None)));
         }
+        Ok(())
     }
 
     /// All directories first, so that those of a level are one batch.

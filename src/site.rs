@@ -1,5 +1,6 @@
 //! What an installation works with: the two open directories, the engines, the cache, the workers.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -35,30 +36,33 @@ impl Site<'_> {
         pushed.and(finished)
     }
 
-    /// How many of `count` items of a class a worker takes at once: a few where it carries them
-    /// out itself, for an even end, and its whole share where it hands them to the kernel.
-    pub fn share(&self, class: Class, count: usize, few: usize) -> usize {
+    /// The pieces of a list that workers take at once, in turn; of each item, what it weighs. They
+    /// are of a few items where a worker carries them out itself, for an even end, and its whole
+    /// share where it hands them to the kernel.
+    pub fn pieces(&self, class: Class, weights: &[u64], few: usize) -> Vec<Range<usize>> {
         let workers = self.pool.current_num_threads();
         match self.engines.engine(class, Base::Project) {
-            Engine::Threads => few,
+            Engine::Threads => {
+                let starts = (0..weights.len()).step_by(few);
+                starts.map(|start| start..weights.len().min(start + few)).collect()
+            }
             Engine::Ring => {
                 let submitters = self.engines.submitters(class, Base::Project, workers);
-                count.div_ceil(submitters).max(1)
+                even_pieces(weights, submitters)
             }
         }
     }
 
     /// Carries out many operations of a class in the project, shared out to the workers.
     pub fn share_out(&self, class: Class, operations: &[Operation]) -> Result<()> {
-        let at_once = self.share(class, operations.len(), 1);
+        let pieces = self.pieces(class, &vec![1; operations.len()], 1);
         let next = AtomicUsize::new(0);
         let is_stopped = AtomicBool::new(false);
         let first_error = Mutex::new(None);
         self.pool.broadcast(|_| {
             let mut pieces = std::iter::from_fn(|| {
-                let start = next.fetch_add(at_once, Ordering::Relaxed);
-                let piece = operations.get(start..operations.len().min(start + at_once));
-                piece.filter(|_| !is_stopped.load(Ordering::Relaxed))
+                let piece = pieces.get(next.fetch_add(1, Ordering::Relaxed))?;
+                (!is_stopped.load(Ordering::Relaxed)).then(|| &operations[piece.clone()])
             });
             let mut queue = self.queue(self.pool.current_num_threads());
             let mut pushed =
@@ -77,6 +81,27 @@ impl Site<'_> {
     }
 }
 
+/// Cuts a list into at most `count` pieces, each of which weighs as much as the others as far as
+/// whole items allow.
+fn even_pieces(weights: &[u64], count: usize) -> Vec<Range<usize>> {
+    let total: u64 = weights.iter().sum();
+    let count = count.max(1) as u64;
+    let mut pieces = Vec::new();
+    let (mut start, mut before) = (0, 0);
+    for (index, weight) in weights.iter().enumerate() {
+        before += weight;
+        let is_full = before * count >= total * (pieces.len() as u64 + 1);
+        if is_full && (pieces.len() as u64) < count - 1 {
+            pieces.push(start..index + 1);
+            start = index + 1;
+        }
+    }
+    if start < weights.len() {
+        pieces.push(start..weights.len());
+    }
+    pieces
+}
+
 /// The queue's failure as an error that names the path.
 pub fn push(queue: &mut FileQueue, operation: Operation) -> Result<()> {
     queue.push(operation).map_err(|failure| queue.bases().error(*failure))
@@ -91,10 +116,33 @@ pub fn finish(queue: &mut FileQueue) -> Result<()> {
 pub(crate) mod tests {
     use std::path::Path;
 
-    use super::Site;
+    use super::{Site, even_pieces};
     use crate::backend::{Bases, engines_to_test};
     use crate::cache::Cache;
     use crate::journal::Journal;
+
+    #[test]
+    fn pieces_weigh_alike_and_have_every_item_once() {
+        for (weights, count, ends) in [
+            (&[1, 1, 1, 1][..], 2, &[2, 4][..]),
+            (&[1, 1, 1, 7], 2, &[4]),
+            (&[7, 1, 1, 1], 2, &[1, 4]),
+            (&[5, 1, 1, 1, 1, 1], 2, &[1, 6]),
+            (&[1, 1, 1], 1, &[3]),
+            (&[1, 1], 4, &[1, 2]),
+            (&[0, 0], 3, &[1, 2]),
+            (&[], 2, &[]),
+        ] {
+            let pieces = even_pieces(weights, count);
+            let mut start = 0;
+            for piece in &pieces {
+                assert_eq!(piece.start, start, "{weights:?} by {count}");
+                start = piece.end;
+            }
+            let found: Vec<_> = pieces.iter().map(|piece| piece.end).collect();
+            assert_eq!(found, ends, "{weights:?} by {count}");
+        }
+    }
 
     /// Runs a test once on each file engine, each time in a new folder.
     pub(crate) fn on_each_engine(test: impl Fn(&Site<'_>, &Path)) {

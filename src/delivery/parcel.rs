@@ -54,6 +54,14 @@ impl Parcel<'_> {
         }
     }
 
+    /// How long placing it takes, with a file as the unit.
+    pub(super) fn weight(&self) -> u64 {
+        let Some((_, index)) = &self.stored else { return 0 };
+        let directories = 1 + index.directory_count() as u64;
+        let one = index.file_count() as u64 + DIRECTORY_WEIGHT * directories;
+        one * self.targets.len() as u64
+    }
+
     /// `None` for what no network has.
     pub(super) fn download(&self, index: usize) -> Option<Download> {
         self.is_on_the_web().then(|| Download {
@@ -80,3 +88,6 @@ impl Parcel<'_> {
         wrapped.with_source(error)
     }
 }
+
+/// A mkdir takes as long as three links (docs/experiments.md).
+const DIRECTORY_WEIGHT: u64 = 3;

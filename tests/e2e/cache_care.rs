@@ -176,7 +176,7 @@ fn files_of_a_large_package_lie_in_several_folders_and_each_is_looked_at() {
     assert_eq!(outcome.code, Some(1));
     // Two hundred, package.json and the index.
     let message = "it has 203 files, not 202";
-    assert!(outcome.stdout.contains(message), "{}", outcome.stdout);
+    assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
 }
 
 /// The folder of the one package that the cache holds.
