@@ -152,9 +152,9 @@ async fn run_lanes(network: Network, stage: Rc<Stage>) {
     stage.stop.notified().await;
 }
 
-/// Bodies that wait for workers, from which on there is no hurry to receive more: they are some 10
+/// Bodies that wait for workers, from which on there is no hurry to receive more: they are some 30
 /// milliseconds of work for two workers.
-const BACKLOG_MIN: usize = 32;
+const BACKLOG_MIN: usize = 96;
 
 /// What the lanes share. Positions are those in `downloads`.
 struct Stage {

@@ -21,11 +21,11 @@ pub struct Connection(Stream);
 /// Few and large buffers stay in the processor's cache, from which the bytes are copied once more;
 /// measured with ant-design's tarballs (docs/experiments.md).
 const OPTIONS: SocketOptions = SocketOptions {
-    buffers: 32,
+    buffers: 64,
     buffer_bytes: 256 << 10,
-    batch: 32,
+    batch: 64,
     batch_for: Duration::from_millis(1),
-    batch_for_max: Duration::from_millis(10),
+    batch_for_max: Duration::from_millis(30),
     opcodes_allowed: None,
 };
 
