@@ -3,7 +3,8 @@
 //! Tarballs come from the registries that the project is configured for, and are held against the
 //! lockfile's integrity. Packuments are made of the lockfile itself, so that a resolution has the
 //! lockfile's versions to choose from and none is asked for; or they are those of the registry, for
-//! resolutions of the size they have in life. What is there already is kept.
+//! resolutions of the size they have in life. What is there already is kept, and
+//! what is missing is added.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -43,7 +44,7 @@ pub struct MirrorRequest {
     pub packuments: Packuments,
     /// More packuments, by name, where they are those of the registry.
     pub names: Vec<String>,
-    /// Tarballs of packages that cannot be installed here, too.
+    /// Tarballs of packages for another os or cpu, too; those for another libc are there always.
     pub has_all_platforms: bool,
 }
 
@@ -92,7 +93,7 @@ pub fn mirror(request: &MirrorRequest, reporter: Reporter) -> Result<Mirrored> {
     let platform = Platform::current();
     let mut wanted = Vec::new();
     for locked in &packages {
-        if !request.has_all_platforms && !locked.fits(&platform) {
+        if !request.has_all_platforms && !locked.fits_but_for_libc(&platform) {
             continue;
         }
         mirrored.tarballs += 1;

@@ -140,7 +140,7 @@ pub enum BenchAction {
 pub struct FillArguments {
     #[command(flatten)]
     pub project: ProjectArguments,
-    /// The folder to fill; what is there is kept
+    /// The folder to fill; what is there is kept, what is missing is added
     #[arg(long, value_name = "DIR")]
     pub into: PathBuf,
     /// The registry that it is filled from
@@ -155,7 +155,7 @@ pub struct FillArguments {
     /// More packuments than those of the lockfile's packages; for published packuments
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub names: Vec<String>,
-    /// Tarballs of packages for other platforms, too
+    /// Tarballs of packages for every os and cpu [default: this machine's, for any libc]
     #[arg(long)]
     pub all_platforms: bool,
 }

@@ -157,6 +157,46 @@ fn a_mirror_is_filled_once() {
 }
 
 #[test]
+fn a_mirror_has_every_libc_of_this_os_and_lacks_other_systems() {
+    let registry = Registry::start();
+    let mut project = small(&registry);
+    for (name, field, value) in
+        [("gnu", "libc", "glibc"), ("musl", "libc", "musl"), ("other", "os", "no-such-system")]
+    {
+        let package = Package::new(name, "1.0.0").field(field, json!([value]));
+        project = project.with_optional(&registry.serve(package));
+    }
+    let tarballs = ["gnu", "musl", "other"].map(|name| format!("{name}/-/{name}-1.0.0.tgz"));
+    let are_there = || tarballs.each_ref().map(|tarball| project.mirror().join(tarball).exists());
+    project.bench_mirror(&[]).assert_success();
+    assert_eq!(are_there(), [true, true, false]);
+    project.bench_mirror(&["--all-platforms"]).assert_success();
+    assert_eq!(are_there(), [true, true, true]);
+}
+
+#[test]
+fn a_bench_completes_a_mirror_that_lacks_something() {
+    let registry = Registry::start();
+    let foreign = ["glibc", "musl"]
+        .map(|libc| registry.serve(Package::new(libc, "1.0.0").field("libc", json!([libc]))));
+    let project = foreign.iter().fold(small(&registry), |project, one| project.with_optional(one));
+    project.bench_mirror(&[]).assert_success();
+    let mirror = project.mirror();
+    let lacking = ["glibc", "musl"].map(|libc| mirror.join(format!("{libc}/-/{libc}-1.0.0.tgz")));
+    for tarball in &lacking {
+        fs::remove_file(tarball).unwrap();
+    }
+    registry.forget_requests();
+    let mirror = mirror.to_str().unwrap();
+    let words = ["--against", "none", "--phases", "p4", "--registry-mirror", mirror, "--strict"];
+    project.bench(&words).assert_success();
+    assert!(lacking.iter().all(|tarball| tarball.exists()));
+    let mut paths = registry.paths();
+    paths.sort();
+    assert_eq!(paths, ["/glibc/-/glibc-1.0.0.tgz", "/musl/-/musl-1.0.0.tgz"]);
+}
+
+#[test]
 fn published_packuments_are_the_registry_s() {
     let registry = Registry::start();
     let project = small(&registry);

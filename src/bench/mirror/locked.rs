@@ -108,9 +108,12 @@ impl Locked {
         ["optional", "devOptional"].iter().any(|key| self.entry.get(*key) == Some(&true.into()))
     }
 
-    /// Whether it can be installed on a platform. What is not understood can.
-    pub fn fits(&self, platform: &Platform) -> bool {
-        let text = Value::from(self.entry.clone()).to_string();
+    /// Whether it can be installed on the os and cpu of a platform, for any libc: there are
+    /// installers that take the packages of all. What is not understood can.
+    pub fn fits_but_for_libc(&self, platform: &Platform) -> bool {
+        let mut entry = self.entry.clone();
+        entry.remove("libc");
+        let text = Value::from(entry).to_string();
         Manifest::parse(&text, "").map_or(true, |manifest| platform.allows(&manifest))
     }
 }
@@ -170,8 +173,29 @@ mod tests {
             packages.iter().map(|one| format!("{}@{}", one.name, one.version)).collect();
         assert_eq!(names, ["@s/c@2.0.0+build", "a@1.0.0", "b@1.0.0"]);
         assert_eq!(elsewhere, 1);
-        assert!(packages[2].is_optional() && !packages[2].fits(&Platform::current()));
-        assert!(packages[0].fits(&Platform::current()));
+        assert!(packages[2].is_optional() && !packages[2].fits_but_for_libc(&Platform::current()));
+        assert!(packages[0].fits_but_for_libc(&Platform::current()));
+    }
+
+    #[test]
+    fn os_and_cpu_say_what_fits_and_libc_does_not() {
+        let fits = |entry: Value, libc: Option<&str>| {
+            let text = json!({"packages": {"node_modules/a": entry}}).to_string();
+            let lock = Lock::parse("package-lock.json", &text).unwrap();
+            let (packages, _) = lock.packages(&Registries::default()).unwrap();
+            let [os, cpu] = ["linux", "x64"].map(str::to_owned);
+            packages[0].fits_but_for_libc(&Platform { os, cpu, libc: libc.map(str::to_owned) })
+        };
+        for (entry, expected) in [
+            (json!({"version": "1.0.0", "os": ["linux"], "libc": ["musl"]}), true),
+            (json!({"version": "1.0.0", "os": ["linux"], "libc": ["glibc"]}), true),
+            (json!({"version": "1.0.0", "cpu": ["arm64"], "libc": ["glibc"]}), false),
+            (json!({"version": "1.0.0", "os": ["darwin"]}), false),
+        ] {
+            for libc in [Some("glibc"), Some("musl"), None] {
+                assert_eq!(fits(entry.clone(), libc), expected, "{entry} {libc:?}");
+            }
+        }
     }
 
     #[test]
