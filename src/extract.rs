@@ -25,9 +25,10 @@ mod listing;
 mod manifest;
 
 pub use folder::unpack_into;
+pub use inflate::{Format, Inflated, Inflater};
 
 use archive::{Archive, Kind, Member, Slice, Source, Stream, damaged};
-use inflate::{Inflated, Inflater, detect, unpacked_max};
+use inflate::{detect, unpacked_max};
 use listing::{Chosen, Listing};
 
 /// A tarball as it came from the network. A reservation of memory can ride in the [`Bytes`]
@@ -93,7 +94,7 @@ pub struct Extractor {
 
 /// Bounds on what one tarball may ask for.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+pub struct Limits {
     entries_max: u64,
     names_bytes_max: usize,
     unpacked_bytes_max: u64,
@@ -103,7 +104,8 @@ struct Limits {
 }
 
 impl Limits {
-    const DEFAULT: Self = Self {
+    /// Those of an installation.
+    pub const DEFAULT: Self = Self {
         // The largest packages have some 100,000; the list of a million takes 60 MB.
         entries_max: 1_000_000,
         // Of files, and again of directories; an index is at most this twice, and 22 bytes a file.
@@ -170,8 +172,8 @@ impl Extractor {
             Body::Memory(bytes) => {
                 let format = detect(&bytes)?;
                 let archive = match format {
-                    inflate::Format::Gzip => self.inflater.inflate(&bytes, &self.limits),
-                    inflate::Format::Tar => Some(bytes.clone()),
+                    Format::Gzip => self.inflater.inflate(&bytes, &self.limits),
+                    Format::Tar => Some(bytes.clone()),
                 };
                 if let Some(archive) = archive {
                     drop(bytes);

@@ -5,6 +5,7 @@
 //! one after another, and anything after a zero byte that follows a member. Other garbage is an
 //! error there and here.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use bytes::{Bytes, BytesMut};
@@ -16,14 +17,15 @@ use crate::error::Result;
 use super::Limits;
 use super::archive::damaged;
 
+/// What a tarball is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
     Gzip,
     Tar,
 }
 
 /// Inflates into a buffer that goes from package to package.
-pub(super) struct Inflater {
+pub struct Inflater {
     decompressor: Decompressor,
     buffer: BytesMut,
     /// The buffer while slices of it are in use.
@@ -31,7 +33,7 @@ pub(super) struct Inflater {
 }
 
 /// A stream of gzip members, or of a plain archive, that ends with an error at a limit.
-pub(super) struct Inflated<R: BufRead> {
+pub struct Inflated<R: BufRead> {
     layer: Layer<R>,
     bytes_left: u64,
 }
@@ -163,6 +165,24 @@ impl<R: BufRead> Read for Inflated<R> {
         };
         self.bytes_left = left;
         Ok(read)
+    }
+}
+
+impl Default for Inflater {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Inflater {{ lent: {} bytes }}", self.lent.len())
+    }
+}
+
+impl<R: BufRead> fmt::Debug for Inflated<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Inflated {{ bytes_left: {} }}", self.bytes_left)
     }
 }
 
