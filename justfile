@@ -41,6 +41,10 @@ example:
 bench *arguments:
     cargo run --release -- bench {{arguments}}
 
+# Time the engines one by one; `just bench-engines --bench plan` is one of them.
+bench-engines *arguments:
+    cargo bench {{arguments}}
+
 # Compare trees with npm's: the comparing script, then the folders of projects.
 corpus compare +projects:
     cargo build --release

@@ -1,18 +1,23 @@
-//! One engine against the other, for each class of file operations on one filesystem.
+//! One engine against the other, for each class of file operations on one filesystem: folders made,
+//! files written, linked, cloned and copied, symbolic links made, renames, and removal.
 //!
-//!     cargo bench --bench engines -- [DIRECTORY] [FILES] [ROUNDS]
+//! ```console
+//! $ cargo bench --bench engines -- [DIRECTORY] [FILES] [ROUNDS]
+//! ```
 //!
 //! Everything goes through the queue that an installation uses, and is shared out to workers as
-//! there. Engines are interleaved, each round in a new folder; what was made is removed after all
+//! there. Engines take turns, each round in a new folder; what was made is removed after all
 //! rounds, as some filesystems are slow to hand out inodes that were freed a short while ago.
-//! Shown are the least and the median wall time and the median of voluntary and involuntary
-//! switches, those of the kernel's workers included. Without arguments it is a short trial in the
-//! folder for temporary files; numbers worth keeping take 100,000 files and 7 rounds.
+//! Shown are the least and the median wall time and the medians of voluntary and involuntary
+//! switches, those of the kernel's workers included. Without arguments it is a short trial below
+//! `target`; numbers worth keeping take 20,000 files and more.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 #![expect(clippy::print_stdout, reason = "its numbers are what it is for")]
 
 use std::ffi::CString;
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,11 +26,17 @@ use ringstall::backend::{
     At, Base, Bases, Class, FileEngine, FileEngines, FileQueue, LinkMode, Operation, Placement,
     schedule_in_batches, usage,
 };
+use rustix::io::Errno;
+
+use common::{Arguments, Table, count, in_rounds, in_turn, milliseconds, number, spread, workers};
+
+mod common;
 
 /// The median of ant-design's tree is less than this, the mean 12 KB.
 const FILE_BYTES: usize = 4096;
 const FILES_A_FOLDER: usize = 10;
 
+#[derive(Clone)]
 struct Sample {
     wall: Duration,
     voluntary: u64,
@@ -33,63 +44,63 @@ struct Sample {
 }
 
 fn main() {
-    // `cargo bench` adds an option of its own.
-    let arguments: Vec<_> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
-    let number =
-        |index: usize, default| arguments.get(index).map_or(default, |text| text.parse().unwrap());
-    let directory = arguments.first().map_or_else(std::env::temp_dir, PathBuf::from);
-    let (files, rounds) = (number(1, 1000), number(2, 3));
+    let arguments = Arguments::read(&[]);
+    let directory = arguments.place(0).map_or_else(common::scratch, PathBuf::from);
+    let files = number(arguments.place(1), if arguments.is_quick { 60 } else { 4000 });
+    let rounds = number(arguments.place(2), if arguments.is_quick { 1 } else { 5 });
     // The scheduler's help is welcome and not needed.
     let _ = schedule_in_batches();
-    let mut engines = [(0, FileEngine::Threads), (1, FileEngine::Ring)];
-    let mut results = Vec::new();
-    let mut made = Vec::new();
-    for _ in 0..rounds {
-        for (column, engine) in engines {
-            let Some(round) = Round::start(&directory, engine, files) else { continue };
-            for class in ORDER {
-                results.push((class, column, round.measure(class)));
-            }
-            made.push((column, round));
-        }
-        engines.reverse();
-    }
-    for (column, round) in made {
-        results.push((Class::Remove, column, round.measure(Class::Remove)));
-    }
-    println!("{files} files a class in {}, {rounds} rounds", directory.display());
-    println!("{:8} {:>32} {:>32}", "", "threads: ms, switches", "ring: ms, switches");
+    let engines = [FileEngine::Threads, FileEngine::Ring];
+    let measured = in_turn(&engines, rounds, |_, engine| {
+        let round = Round::start(&directory, *engine, files)?;
+        let samples: Vec<_> =
+            ORDER.into_iter().map(|class| (class, round.measure(class))).collect();
+        round.check(&samples);
+        Some((round, samples))
+    });
+    let what = format!("File operations: {files} files a class, {}, ms", in_rounds(rounds));
+    common::print_head(&what, Some(&directory));
+    let removed = measured.into_iter().map(|rounds| {
+        let rounds = rounds.into_iter().flatten();
+        rounds.flat_map(|(round, samples)| [samples, vec![round.remove()]].concat()).collect()
+    });
+    let removed: Vec<Vec<(Class, Option<Sample>)>> = removed.collect();
+    let mut table = Table::new(&[
+        "",
+        "threads: least",
+        "median",
+        "voluntary",
+        "involuntary",
+        "ring: least",
+        "median",
+        "voluntary",
+        "involuntary",
+    ]);
     for class in Class::ALL {
-        let [threads, ring] = [0, 1].map(|column| {
-            let of_it =
-                |(its, at, _): &&(Class, usize, Option<Sample>)| *its == class && *at == column;
-            let samples = results.iter().filter(of_it).filter_map(|(.., sample)| sample.as_ref());
-            summary(&samples.collect::<Vec<_>>())
-        });
-        println!("{class:8} {threads:>32} {ring:>32}");
+        let mut row = vec![class.to_string()];
+        for samples in &removed {
+            let of_it = samples.iter().filter(|(its, _)| *its == class);
+            let of_it: Vec<_> = of_it.filter_map(|(_, sample)| sample.as_ref()).collect();
+            row.extend(figures(&of_it));
+        }
+        table.row(row);
     }
+    table.print();
 }
 
-fn summary(samples: &[&Sample]) -> String {
+fn figures(samples: &[&Sample]) -> [String; 4] {
     if samples.is_empty() {
-        return "refused".to_owned();
+        return ["refused", "", "", ""].map(str::to_owned);
     }
-    let sorted = |value: fn(&Sample) -> u64| {
-        let mut values: Vec<_> = samples.iter().map(|sample| value(sample)).collect();
-        values.sort_unstable();
-        values
-    };
-    let micros = sorted(|sample| u64::try_from(sample.wall.as_micros()).unwrap());
-    let middle = samples.len() / 2;
-    format!(
-        "{}.{}/{}.{} {}/{}",
-        micros[0] / 1000,
-        micros[0] / 100 % 10,
-        micros[middle] / 1000,
-        micros[middle] / 100 % 10,
-        sorted(|sample| sample.voluntary)[middle],
-        sorted(|sample| sample.involuntary)[middle],
-    )
+    let wall = spread(samples, |sample| milliseconds(sample.wall));
+    let voluntary = spread(samples, |sample| count(sample.voluntary)).median;
+    let involuntary = spread(samples, |sample| count(sample.involuntary)).median;
+    [
+        format!("{:.1}", wall.least),
+        format!("{:.1}", wall.median),
+        format!("{voluntary:.0}"),
+        format!("{involuntary:.0}"),
+    ]
 }
 
 /// All classes once on one engine, in a folder of its own.
@@ -97,7 +108,7 @@ struct Round {
     bases: Bases,
     engines: FileEngines,
     files: usize,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Round {
@@ -113,10 +124,10 @@ impl Round {
         }
         let bases = Bases::open(&cache, &project).unwrap();
         let engines = FileEngines::new(engine, &bases).ok()?;
-        Some(Self { bases, engines, files, _folder: folder })
+        Some(Self { bases, engines, files, folder })
     }
 
-    /// `None` where the filesystem or the kernel refuses it.
+    /// `None` where the filesystem refuses it.
     fn measure(&self, class: Class) -> Option<Sample> {
         let folders = 0..self.files.div_ceil(FILES_A_FOLDER);
         let operations: Vec<_> = match class {
@@ -126,7 +137,39 @@ impl Round {
         };
         measure(&self.bases, &self.engines, class, &operations)
     }
+
+    /// The last thing that is done in it.
+    fn remove(self) -> (Class, Option<Sample>) {
+        let sample = self.measure(Class::Remove);
+        let left = fs::read_dir(self.folder.path().join("project/link")).unwrap().count();
+        assert_eq!(left, 0, "folders are left");
+        (Class::Remove, sample)
+    }
+
+    /// Everything is there that was made, as it was to be.
+    fn check(&self, samples: &[(Class, Option<Sample>)]) {
+        let is_done = |class| samples.iter().any(|(its, sample)| *its == class && sample.is_some());
+        let project = self.folder.path().join("project");
+        for number in 0..self.files {
+            let path = format!("{}/{number}", number / FILES_A_FOLDER);
+            let look = |path: PathBuf| fs::symlink_metadata(path).unwrap();
+            let source = look(self.folder.path().join("cache").join(&path));
+            assert_eq!(source.len(), FILE_BYTES as u64);
+            let link = look(project.join("link").join(&path));
+            assert_eq!((link.ino(), link.nlink()), (source.ino(), 2), "{path} is no hard link");
+            for kind in [Class::Clone, Class::Copy] {
+                let folder = kind.to_string();
+                if is_done(kind) {
+                    assert_eq!(look(project.join(folder).join(&path)).len(), FILE_BYTES as u64);
+                }
+            }
+            let moved = project.join(format!("links/{path}.old"));
+            assert_eq!(fs::read_link(moved).unwrap(), Path::new(TARGET));
+        }
+    }
 }
+
+const TARGET: &str = "../target";
 
 /// As they need each other.
 const ORDER: [Class; 7] = [
@@ -173,10 +216,9 @@ fn operation(class: Class, number: usize) -> Operation {
         Class::HardLink => place("link", LinkMode::HardLink),
         Class::Clone => place("clone", LinkMode::Clone),
         Class::Copy => place("copy", LinkMode::Copy),
-        Class::MakeSymlink => Operation::MakeSymlink {
-            target: CString::new("../target").unwrap(),
-            at: below("links"),
-        },
+        Class::MakeSymlink => {
+            Operation::MakeSymlink { target: CString::new(TARGET).unwrap(), at: below("links") }
+        }
         Class::Rename => Operation::MoveAside {
             from: below("links"),
             to: at(Base::Project, format!("links/{path}.old")),
@@ -192,7 +234,7 @@ fn measure(
     class: Class,
     operations: &[Operation],
 ) -> Option<Sample> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = workers();
     let submitters = engines.submitters(class, Base::Project, workers);
     // A clone of what is not on the disk yet has to wait until it is.
     rustix::fs::sync();
@@ -201,17 +243,28 @@ fn measure(
         let mut queue = FileQueue::new(bases.clone(), engines.clone(), workers);
         let pushed = part.iter().try_for_each(|operation| queue.push(operation.clone()));
         let finished = queue.finish();
-        pushed.and(finished).is_ok()
+        pushed.and(finished)
     };
-    let is_done = std::thread::scope(|scope| {
+    let done = std::thread::scope(|scope| {
         let parts = operations.chunks(operations.len().div_ceil(submitters));
         let threads: Vec<_> = parts.map(|part| scope.spawn(move || carry_out(part))).collect();
-        threads.into_iter().all(|thread| thread.join().unwrap())
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap())
     });
-    let (wall, after) = (start.elapsed(), usage());
-    is_done.then(|| Sample {
-        wall,
-        voluntary: after.voluntary_switches - before.voluntary_switches,
-        involuntary: after.involuntary_switches - before.involuntary_switches,
-    })
+    let (wall, used) = (start.elapsed(), usage().since(&before));
+    match done {
+        Ok(()) => Some(Sample {
+            wall,
+            voluntary: used.voluntary_switches,
+            involuntary: used.involuntary_switches,
+        }),
+        // Few filesystems can do that.
+        Err(failure) if class == Class::Clone && is_refusal(&failure.source) => None,
+        Err(failure) => panic!("{}", bases.error(*failure)),
+    }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    // By ioctl_ficlone(2), and ENOTTY where there is no such call.
+    let refusals = [Errno::OPNOTSUPP, Errno::NOTTY, Errno::XDEV, Errno::INVAL];
+    Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
 }
