@@ -11,7 +11,6 @@ use tar::{EntryType, Header};
 
 use super::*;
 use crate::backend::Bases;
-use crate::cache::file_path;
 
 /// Path to contents and mode.
 type Tree = BTreeMap<String, (String, u32)>;
@@ -90,10 +89,8 @@ fn spooled(bytes: &[u8]) -> Body {
 fn read_package(fixture: &Fixture, extracted: &Extracted) -> Tree {
     let found = fixture.cache.lookup(fixture.queue.bases(), &extracted.key).unwrap().unwrap();
     assert_eq!(found, extracted.index);
-    let root = fixture.cache.directory();
-    let path = |number| {
-        root.join(format!("{}/{}", Cache::package_path(&extracted.key), file_path(number)))
-    };
+    let folder = fixture.cache.directory().join(Cache::package_path(&extracted.key));
+    let path = |number| folder.join(crate::cache::file_path(number));
     let read = |entry: FileEntry<'_>| {
         let metadata = fs::metadata(path(entry.number)).unwrap();
         assert_eq!(metadata.len(), entry.size);

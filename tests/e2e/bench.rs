@@ -179,7 +179,7 @@ fn a_bench_completes_a_mirror_that_lacks_something() {
     let registry = Registry::start();
     let foreign = ["glibc", "musl"]
         .map(|libc| registry.serve(Package::new(libc, "1.0.0").field("libc", json!([libc]))));
-    let project = foreign.iter().fold(small(&registry), |project, one| project.with_optional(one));
+    let project = foreign.iter().fold(small(&registry), Project::with_optional);
     project.bench_mirror(&[]).assert_success();
     let mirror = project.mirror();
     let lacking = ["glibc", "musl"].map(|libc| mirror.join(format!("{libc}/-/{libc}-1.0.0.tgz")));
