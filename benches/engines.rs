@@ -60,11 +60,10 @@ fn main() {
     });
     let what = format!("File operations: {files} files a class, {}, ms", in_rounds(rounds));
     common::print_head(&what, Some(&directory));
-    let removed = measured.into_iter().map(|rounds| {
-        let rounds = rounds.into_iter().flatten();
-        rounds.flat_map(|(round, samples)| [samples, vec![round.remove()]].concat()).collect()
+    let samples = in_turn(&[0, 1], rounds, |number, column| {
+        let (round, samples) = measured[*column][number].as_ref()?;
+        Some([&samples[..], &[round.remove()]].concat())
     });
-    let removed: Vec<Vec<(Class, Option<Sample>)>> = removed.collect();
     let mut table = Table::new(&[
         "",
         "threads: least",
@@ -78,8 +77,8 @@ fn main() {
     ]);
     for class in Class::ALL {
         let mut row = vec![class.to_string()];
-        for samples in &removed {
-            let of_it = samples.iter().filter(|(its, _)| *its == class);
+        for rounds in &samples {
+            let of_it = rounds.iter().flatten().flatten().filter(|(its, _)| *its == class);
             let of_it: Vec<_> = of_it.filter_map(|(_, sample)| sample.as_ref()).collect();
             row.extend(figures(&of_it));
         }
@@ -139,7 +138,7 @@ impl Round {
     }
 
     /// The last thing that is done in it.
-    fn remove(self) -> (Class, Option<Sample>) {
+    fn remove(&self) -> (Class, Option<Sample>) {
         let sample = self.measure(Class::Remove);
         let left = fs::read_dir(self.folder.path().join("project/link")).unwrap().count();
         assert_eq!(left, 0, "folders are left");
