@@ -122,7 +122,7 @@ impl Round {
             }
         }
         let bases = Bases::open(&cache, &project).unwrap();
-        let engines = FileEngines::new(engine, &bases).ok()?;
+        let engines = FileEngines::new(engine.into(), &bases).ok()?;
         Some(Self { bases, engines, files, folder })
     }
 

@@ -43,7 +43,10 @@ mod threads;
 
 #[cfg(test)]
 pub(crate) use engines::engines_to_test;
-pub use engines::{Class, Done, Engine, FileEngine, FileEngines, NetworkDriver, Tally, chosen};
+pub use engines::{
+    BATCH_DEFAULT, BATCH_MAX, Class, Done, Engine, FileEngine, FileEngineChoice, FileEngines,
+    NetworkDriver, Tally, chosen,
+};
 pub use filesystem::{Filesystem, keeps_access_times};
 pub use host::{
     Counts, Usage, current_umask, explain, probe_ring, schedule_in_batches, schedule_normally,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rayon::ThreadPool;
 
 use crate::backend::{
-    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, Tally, Usage, network,
+    Bases, FileEngineChoice, FileEngines, LinkMode, NetworkDriver, Tally, Usage, network,
     schedule_in_batches, usage,
 };
 use crate::cache::Cache;
@@ -63,7 +63,7 @@ pub struct Request {
     pub scripts_at_once: usize,
     /// How closely what an earlier run has installed is looked at; `None` where nothing is kept.
     pub reuse: Option<Depth>,
-    pub file_engine: FileEngine,
+    pub file_engine: FileEngineChoice,
     pub network_driver: NetworkDriver,
     pub journal: Journal,
     /// Whether a tarball that the lockfile has no integrity for is an error.

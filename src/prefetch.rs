@@ -10,7 +10,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::backend::{
-    Bases, FileEngine, FileEngines, LinkMode, NetworkDriver, network, schedule_in_batches, usage,
+    Bases, FileEngineChoice, FileEngines, LinkMode, NetworkDriver, network, schedule_in_batches,
+    usage,
 };
 use crate::cache::Cache;
 use crate::config::Settings;
@@ -42,7 +43,7 @@ pub struct Request {
     pub settings: Settings,
     pub umask: u32,
     pub jobs: usize,
-    pub file_engine: FileEngine,
+    pub file_engine: FileEngineChoice,
     pub network_driver: NetworkDriver,
     pub journal: Journal,
 }

@@ -20,6 +20,20 @@ pub enum FileEngine {
     Threads,
 }
 
+/// What `--io` and `--batch` ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileEngineChoice {
+    pub engine: FileEngine,
+    /// Operations that each ring has in flight, at most, from 1 to [`BATCH_MAX`].
+    pub batch: u32,
+}
+
+/// Fewer than thousands in flight let the kernel's workers fall asleep between them, and each
+/// awakening is a switch.
+pub const BATCH_DEFAULT: u32 = 8192;
+/// What a ring can have (`IORING_MAX_ENTRIES` in io_uring/io_uring.h).
+pub const BATCH_MAX: u32 = 32_768;
+
 /// What `--net` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NetworkDriver {
@@ -62,6 +76,7 @@ pub struct FileEngines {
 #[derive(Debug)]
 struct Shared {
     asked: FileEngine,
+    batch: u32,
     cache: Filesystem,
     project: Filesystem,
     state: Mutex<State>,
@@ -114,6 +129,12 @@ impl Class {
     ];
 }
 
+impl From<FileEngine> for FileEngineChoice {
+    fn from(engine: FileEngine) -> Self {
+        Self { engine, batch: BATCH_DEFAULT }
+    }
+}
+
 impl From<PlacementMode> for Class {
     fn from(mode: PlacementMode) -> Self {
         match mode {
@@ -151,18 +172,19 @@ impl fmt::Display for Engine {
 impl FileEngines {
     /// Tries the ring, and fails with the reason where it was asked for and is refused. Where the
     /// choice is left to us, plain calls do all then.
-    pub fn new(asked: FileEngine, bases: &Bases) -> Result<Self> {
-        let found = if asked == FileEngine::Threads { Ok(()) } else { host::try_ring() };
-        match (found, asked) {
+    pub fn new(asked: FileEngineChoice, bases: &Bases) -> Result<Self> {
+        let engine = asked.engine;
+        let found = if engine == FileEngine::Threads { Ok(()) } else { host::try_ring() };
+        match (found, engine) {
             (Ok(()), FileEngine::Ring) => {
-                ring::RingQueue::new(bases, 1)
+                ring::RingQueue::new(bases, 1, asked.batch)
                     .map_err(|error| refused("--io ring", host::explain(&error)))?;
                 Ok(Self::untried(asked, bases))
             }
             (Ok(()), _) => Ok(Self::untried(asked, bases)),
             (Err(why), FileEngine::Ring) => Err(refused("--io ring", why)),
             (Err(why), _) => {
-                let engines = Self::untried(FileEngine::Threads, bases);
+                let engines = Self::plain(bases);
                 engines.refuse(&why.to_string());
                 Ok(engines)
             }
@@ -171,13 +193,14 @@ impl FileEngines {
 
     /// Plain system calls for everything.
     pub fn plain(bases: &Bases) -> Self {
-        Self::untried(FileEngine::Threads, bases)
+        Self::untried(FileEngine::Threads.into(), bases)
     }
 
-    fn untried(asked: FileEngine, bases: &Bases) -> Self {
+    fn untried(asked: FileEngineChoice, bases: &Bases) -> Self {
         let filesystem = |base| Filesystem::of(bases.fd(base));
         let shared = Shared {
-            asked,
+            asked: asked.engine,
+            batch: asked.batch,
             cache: filesystem(Base::Cache),
             project: filesystem(Base::Project),
             state: Mutex::default(),
@@ -207,7 +230,7 @@ impl FileEngines {
     pub(super) fn ring(&self, bases: &Bases, sharers: usize) -> Option<ring::RingQueue> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = u32::try_from((processors / sharers.max(1)).max(1)).unwrap_or(1);
-        ring::RingQueue::new(bases, workers)
+        ring::RingQueue::new(bases, workers, self.shared.batch)
             .inspect_err(|error| self.refuse(&host::explain(error).to_string()))
             .ok()
     }
@@ -285,7 +308,7 @@ impl std::ops::AddAssign for Tally {
 #[cfg(test)]
 pub(crate) fn engines_to_test(bases: &Bases) -> Vec<FileEngines> {
     let mut engines = vec![FileEngines::plain(bases)];
-    match FileEngines::new(FileEngine::Ring, bases) {
+    match FileEngines::new(FileEngine::Ring.into(), bases) {
         Ok(ring) => engines.push(ring),
         Err(error) => super::testing::tell_no_ring("the engine of batches", &error),
     }

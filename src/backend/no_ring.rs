@@ -10,7 +10,7 @@ use super::{Bases, Operation};
 pub enum RingQueue {}
 
 impl RingQueue {
-    pub fn new(_bases: &Bases, _workers: u32) -> io::Result<Self> {
+    pub fn new(_bases: &Bases, _workers: u32, _batch: u32) -> io::Result<Self> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without io_uring"))
     }
 

@@ -39,9 +39,6 @@ pub struct RingQueue {
     refusal: Option<String>,
 }
 
-/// Fewer than thousands in flight let the kernel's workers fall asleep between them, and each
-/// awakening is a switch.
-const IN_FLIGHT_MAX: u32 = 8192;
 /// Directories that wait to be made; a whole tree's are rarely more.
 const NEW_MAX: usize = 65_536;
 const WRITES_MAX: u64 = 4096;
@@ -49,12 +46,13 @@ const WRITES_MAX: u64 = 4096;
 const DUPLICATES_MAX: u64 = 256;
 
 impl RingQueue {
-    /// `workers` is how many threads the kernel may have for it.
-    pub fn new(bases: &Bases, workers: u32) -> io::Result<Self> {
+    /// `workers` is how many threads the kernel may have for it, `batch` how many operations it
+    /// has in flight at most.
+    pub fn new(bases: &Bases, workers: u32, batch: u32) -> io::Result<Self> {
         let limit = rustix::process::getrlimit(Resource::Nofile);
         let open_files = limit.current.unwrap_or(u64::MAX);
         let options = FileOptions {
-            in_flight_max: IN_FLIGHT_MAX,
+            in_flight_max: batch,
             workers_max: workers,
             // The kernel allows a table of files as large as that of the process.
             writes_max: u32::try_from(open_files.min(WRITES_MAX)).unwrap_or(1),

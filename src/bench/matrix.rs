@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::backend::BATCH_MAX;
 use crate::error::{Code, Error, Result};
 
 /// Values to combine, each in the order in which they were given.
@@ -37,13 +38,37 @@ pub enum FilesystemKind {
 /// A grid of more is a mistake: each point is installed several times.
 const VARIANTS_MAX: usize = 256;
 
-/// What can be varied, under which option, and its words; `None` for any number.
-const KNOBS: [(&str, &str, Option<&[&str]>); 4] = [
-    ("io", "--io", Some(&["auto", "ring", "threads"])),
-    ("net", "--net", Some(&["auto", "ring", "tokio-uring", "epoll"])),
-    ("jobs", "--jobs", None),
-    ("link", "--link-mode", Some(&["auto", "hardlink", "clone", "copy"])),
+/// What can be varied, under which option, and what it may be.
+const KNOBS: [(&str, &str, Values); 5] = [
+    ("io", "--io", Values::Words(&["auto", "ring", "threads"])),
+    ("net", "--net", Values::Words(&["auto", "ring", "tokio-uring", "epoll"])),
+    ("jobs", "--jobs", Values::UpTo(256)),
+    ("batch", "--batch", Values::UpTo(BATCH_MAX)),
+    ("link", "--link-mode", Values::Words(&["auto", "hardlink", "clone", "copy"])),
 ];
+
+#[derive(Clone, Copy)]
+enum Values {
+    Words(&'static [&'static str]),
+    /// Numbers from 1.
+    UpTo(u32),
+}
+
+impl Values {
+    fn contain(self, value: &str) -> bool {
+        match self {
+            Self::Words(words) => words.contains(&value),
+            Self::UpTo(most) => value.parse().is_ok_and(|number: u32| (1..=most).contains(&number)),
+        }
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Self::Words(words) => words.join(", "),
+            Self::UpTo(most) => format!("a number from 1 to {most}"),
+        }
+    }
+}
 
 impl FilesystemKind {
     pub const ALL: [Self; 4] = [Self::Ext4, Self::Xfs, Self::Btrfs, Self::Tmpfs];
@@ -98,16 +123,11 @@ impl Matrix {
             }
             return Ok(());
         }
-        let Some((key, option, words)) = KNOBS.iter().find(|(knob, ..)| *knob == key) else {
-            return refused(format!("`{key}` is no knob: io, net, jobs, link or fs"));
+        let Some((key, option, allowed)) = KNOBS.iter().find(|(knob, ..)| *knob == key) else {
+            return refused(format!("`{key}` is no knob: io, net, jobs, batch, link or fs"));
         };
-        let is_good = |value: &str| match words {
-            Some(words) => words.contains(&value),
-            None => value.parse().is_ok_and(|jobs: u16| (1..=256).contains(&jobs)),
-        };
-        if let Some(bad) = values.iter().find(|value| !is_good(value)) {
-            let words = words.map_or("a number from 1 to 256".to_owned(), |words| words.join(", "));
-            return refused(format!("`{key}` cannot be `{bad}`: {words}"));
+        if let Some(bad) = values.iter().find(|value| !allowed.contain(value)) {
+            return refused(format!("`{key}` cannot be `{bad}`: {}", allowed.describe()));
         }
         let values = values.into_iter().map(str::to_owned).collect();
         self.axes.push(Axis { key, option, values });
@@ -170,9 +190,10 @@ mod tests {
             ("io", "`io` is not `KEY=VALUE,VALUE`"),
             ("io=", "`io=` is not `KEY=VALUE,VALUE`"),
             ("io=uring", "`io` cannot be `uring`: auto, ring, threads"),
+            ("batch=40000", "`batch` cannot be `40000`: a number from 1 to 32768"),
             ("jobs=0", "`jobs` cannot be `0`: a number from 1 to 256"),
             ("fs=zfs", "no filesystem `zfs` can be made: ext4, xfs, btrfs or tmpfs"),
-            ("color=red", "`color` is no knob: io, net, jobs, link or fs"),
+            ("color=red", "`color` is no knob: io, net, jobs, batch, link or fs"),
             ("io=ring io=threads", "`io` is in the matrix twice"),
             ("fs=xfs fs=ext4", "`fs` is in the matrix twice"),
             ("jobs=2,2", "`jobs=2,2` has `2` twice"),

@@ -45,7 +45,7 @@ pub fn run(
             link_mode: resolve::link_mode(arguments.placing.link_mode),
             jobs: resolve::jobs(arguments.placing.jobs),
             reuse: arguments.reuse.map(depth),
-            file_engine: resolve::file_engine(arguments.engines.io),
+            file_engine: resolve::file_engine(&arguments.engines),
             network_driver: resolve::network_driver(arguments.engines.net),
             journal,
             strict_integrity: arguments.strictness.strict_integrity,

@@ -35,7 +35,7 @@ pub fn run(
             settings,
             umask: current_umask(),
             jobs: resolve::jobs(arguments.jobs),
-            file_engine: resolve::file_engine(arguments.engines.io),
+            file_engine: resolve::file_engine(&arguments.engines),
             network_driver: resolve::network_driver(arguments.engines.net),
             journal,
         };

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::backend::{FileEngine, LinkMode, NetworkDriver};
+use crate::backend::{FileEngine, FileEngineChoice, LinkMode, NetworkDriver};
 use crate::cli::{
-    CacheFolderArguments, FileEngineArgument, LinkModeArgument, LogLevelArgument,
+    CacheFolderArguments, EngineArguments, FileEngineArgument, LinkModeArgument, LogLevelArgument,
     NetworkDriverArgument, OutputArguments, ProjectArguments, ScriptsArgument, SettingArguments,
     SummaryArguments, SupplyArguments, WorkspaceArguments,
 };
@@ -194,12 +194,13 @@ pub fn link_mode(argument: LinkModeArgument) -> LinkMode {
     }
 }
 
-pub fn file_engine(argument: FileEngineArgument) -> FileEngine {
-    match argument {
+pub fn file_engine(arguments: &EngineArguments) -> FileEngineChoice {
+    let engine = match arguments.io {
         FileEngineArgument::Auto => FileEngine::Auto,
         FileEngineArgument::Ring => FileEngine::Ring,
         FileEngineArgument::Threads => FileEngine::Threads,
-    }
+    };
+    FileEngineChoice { engine, batch: arguments.batch }
 }
 
 pub fn network_driver(argument: NetworkDriverArgument) -> NetworkDriver {

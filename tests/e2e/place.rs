@@ -30,6 +30,19 @@ fn links(project: &Project) -> u64 {
 }
 
 #[test]
+fn batches_of_any_size_make_the_same_tree() {
+    let project = one_package();
+    for batch in ["1", "16", "32768"] {
+        project.ci(&["--batch", batch]).assert_quiet_success();
+        project.installed().assert(&ONE_PACKAGE);
+        fs::remove_dir_all(project.cache()).unwrap();
+    }
+    for batch in ["0", "32769", "many"] {
+        assert_eq!(project.ci(&["--batch", batch]).code, Some(2), "{batch}");
+    }
+}
+
+#[test]
 fn a_hard_link_shares_the_inode_with_the_cache() {
     let project = one_package();
     project.ci(&["--link-mode", "hardlink"]).assert_quiet_success();

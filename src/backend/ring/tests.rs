@@ -11,7 +11,7 @@ use ringstall_linux::FileOptions;
 use super::RingQueue;
 use crate::backend::engines::{Class, Tally};
 use crate::backend::testing::tell_no_ring;
-use crate::backend::{At, Base, Bases, LinkMode, Operation, Placement, threads};
+use crate::backend::{At, BATCH_DEFAULT, Base, Bases, LinkMode, Operation, Placement, threads};
 
 /// `IORING_OP_*`, by the classes that need them.
 const OPCODES: [(u8, &[Class]); 9] = [
@@ -133,7 +133,7 @@ fn a_refused_opcode_changes_nothing_but_the_engine_of_its_class() {
 #[test]
 fn an_operation_that_plain_calls_refuse_as_well_is_an_error_and_no_refusal() {
     let temp = tempfile::tempdir().unwrap();
-    let Some(mut ring) = had(RingQueue::new(&bases(temp.path()), 1)) else { return };
+    let Some(mut ring) = had(RingQueue::new(&bases(temp.path()), 1, BATCH_DEFAULT)) else { return };
     let mut tally = Tally::default();
     let operation = Operation::MoveAside { from: at("none"), to: at("x") };
     ring.push(operation, Class::Rename, &mut tally).unwrap();
@@ -141,4 +141,20 @@ fn an_operation_that_plain_calls_refuse_as_well_is_an_error_and_no_refusal() {
     assert!(matches!(failure.operation, Some(Operation::MoveAside { .. })));
     assert_eq!(failure.source.raw_os_error(), Some(rustix::io::Errno::NOENT.raw_os_error()));
     assert!(Class::ALL.into_iter().all(|class| !ring.is_refused(class)));
+}
+
+#[test]
+fn no_more_operations_are_in_flight_than_the_batch_has() {
+    let temp = tempfile::tempdir().unwrap();
+    let Some(mut ring) = had(RingQueue::new(&bases(temp.path()), 1, 16)) else { return };
+    let mut tally = Tally::default();
+    for number in 0..100 {
+        let target = std::ffi::CString::new("a").unwrap();
+        let operation = Operation::MakeSymlink { target, at: at(&format!("s{number}")) };
+        ring.push(operation, Class::MakeSymlink, &mut tally).unwrap();
+    }
+    ring.finish(Class::MakeSymlink, &mut tally).unwrap();
+    let counts = tally.of(Class::MakeSymlink).counts;
+    assert_eq!((counts.submissions, counts.batch_max), (100, 16));
+    assert_eq!(fs::read_dir(temp.path().join("project")).unwrap().count(), 100);
 }
