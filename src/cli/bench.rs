@@ -48,7 +48,8 @@ pub struct ContestArguments {
     /// The hard links of the tree by plain calls, too: what p4 takes at least
     #[arg(long)]
     pub floor: bool,
-    /// Ours with all combinations of io=, net=, jobs=, batch=, link=; on new filesystems with fs= (root)
+    /// Ours with all combinations of io=, net=, jobs=, batch=, link=; on new filesystems with
+    /// fs= (root)
     #[arg(long, value_name = "KEY=VALUE,VALUE", num_args = 1..)]
     pub matrix: Vec<String>,
 }
