@@ -3,8 +3,8 @@
 //! Tarballs come from the registries that the project is configured for, and are held against the
 //! lockfile's integrity. Packuments are made of the lockfile itself, so that a resolution has the
 //! lockfile's versions to choose from and none is asked for; or they are those of the registry, for
-//! resolutions of the size they have in life. What is there already is kept, and
-//! what is missing is added.
+//! resolutions of the size they have in life. What is there already is kept, and what is missing is
+//! added.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

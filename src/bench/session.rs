@@ -176,6 +176,9 @@ impl Course<'_> {
         if self.session.contenders[turn.index].manager == Manager::Floor {
             return Ok(None);
         }
+        if let Some(fault) = self.lacks_room(turn.ground)? {
+            return Ok(Some(format!("its warm-up failed: {fault}")));
+        }
         let project = turn.folder("warm-up").join("project");
         let turn = Turn { phase: Phase::Cold, ..turn };
         self.prepare(turn, &project)?;
@@ -184,6 +187,9 @@ impl Course<'_> {
     }
 
     fn measure(&mut self, turn: Turn<'_>) -> Result<Run> {
+        if let Some(fault) = self.lacks_room(turn.ground)? {
+            return Ok(turn.not_run(self.session, fault));
+        }
         let folder = turn.folder(&format!("{}-{}", turn.phase, turn.round));
         let project = folder.join("project");
         let has_warm_cache = turn.phase.has_warm_cache();
@@ -202,7 +208,6 @@ impl Course<'_> {
 
     /// Makes the project's folder as it is at the start.
     fn prepare(&mut self, turn: Turn<'_>, project: &Path) -> Result<()> {
-        self.check_room(turn.ground)?;
         let session = self.session;
         match session.contenders[turn.index].manager {
             Manager::Floor => make(project),
@@ -267,19 +272,19 @@ impl Course<'_> {
         Ok(turn.run(self.session, figures, fault))
     }
 
-    /// A full disk would be told as many other things.
-    fn check_room(&self, ground: &Path) -> Result<()> {
+    /// Why a run cannot be made that would fill the disk: what it would fail with could be many
+    /// other things. Those that were made before keep their place in the tables.
+    fn lacks_room(&self, ground: &Path) -> Result<Option<String>> {
         let failed = |error: rustix::io::Errno| Error::io("ask for room on", ground, error.into());
         let room = rustix::fs::statvfs(ground).map_err(failed)?;
         let free = room.f_bavail.saturating_mul(room.f_frsize);
         let wanted = 2 * self.bytes_max + FREE_BYTES_MIN;
-        if free >= wanted {
-            return Ok(());
-        }
-        let message =
-            format!("`{}` has {free} bytes free, and a run may take {wanted}", ground.display());
-        Err(Error::new(Code::Io, message)
-            .with_hint("take fewer --rounds, or a larger disk with --work or --image-size"))
+        Ok((free < wanted).then(|| {
+            format!(
+                "only {free} bytes are free and a run may take {wanted}: take fewer --rounds, or a \
+                 larger disk with --work or --image-size"
+            )
+        }))
     }
 
     fn tell(&self, run: &Run) {

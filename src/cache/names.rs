@@ -4,8 +4,8 @@
 //! itself, the others by as many in folders below it: ext4 reads a folder's block from its start
 //! for every file that is made in it, and short names make for blocks of 340.
 
-/// Files in one folder. A folder costs as much as looking at some 1,800 entries, so that about the
-/// root of that is best (docs/experiments.md); nine packages of ten need no other folder.
+/// Files in one folder: few, so that a block of it is looked through quickly, and enough that few
+/// more folders are made (docs/experiments.md). Other numbers were not tried.
 const FOLDER_FILES: u32 = 64;
 /// What the name of such a folder begins with; its number follows.
 const FOLDER_PREFIX: u8 = b'd';

@@ -5,7 +5,7 @@
 //! operations.
 
 use super::{Depot, Worker};
-use crate::backend::FileQueue;
+use crate::backend::{BATCH_DEFAULT, FileQueue};
 use crate::cache::{Cache, Index};
 use crate::error::Result;
 use crate::extract::{Extracted, Unpacked};
@@ -32,8 +32,8 @@ pub(super) struct Arrived {
 
 /// Contents that one worker keeps in memory until they are written.
 const UNPACKED_BYTES_MAX: usize = 16 << 20;
-/// As many as the ring has in flight.
-const PUBLISHED_FILES_MAX: usize = 8192;
+/// As many as the ring has in flight, unless it was told otherwise.
+const PUBLISHED_FILES_MAX: usize = BATCH_DEFAULT as usize;
 
 impl Batch {
     pub fn add(&mut self, arrived: Arrived, unpacked: Unpacked) {

@@ -288,3 +288,26 @@ fn an_overlay_installs_from_and_over_its_lower_layer() {
         mounts.unmount(&volume);
     }
 }
+
+#[test]
+fn a_bench_without_room_for_a_run_says_so_in_its_tables() {
+    let project = several();
+    let work = project.temp().join("work");
+    let mut mounts = Mounts::default();
+    if let Err(why) = mounts.memory(&work) {
+        return leave_out("tmpfs", &why);
+    }
+    let (path, registry) = (project.path(), project.registry_arguments());
+    let [path, at] = [&path, &work].map(|path| path.to_str().unwrap());
+    let mut words = vec!["bench", "-C", path, "--work", at, "--against", "none", "--rounds", "1"];
+    words.extend(registry.iter().map(String::as_str));
+    let outcome = project.ringstall(&words);
+    outcome.assert_success();
+    assert!(outcome.stdout.contains("| contender | phase |"), "{}", outcome.stdout);
+    for fault in ["p3, round 0, ringstall: only ", "p4, round 0, ringstall: its warm-up failed: "] {
+        let fault = format!("Not counted: {fault}");
+        assert!(outcome.stdout.contains(&fault), "{}", outcome.stdout);
+    }
+    words.push("--strict");
+    assert_eq!(project.ringstall(&words).code, Some(1));
+}

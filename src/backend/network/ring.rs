@@ -21,9 +21,9 @@ pub struct Connection(Stream);
 /// Few and large buffers stay in the processor's cache, from which the bytes are copied once more;
 /// measured with ant-design's tarballs (docs/experiments.md).
 const OPTIONS: SocketOptions = SocketOptions {
-    buffers: 64,
+    buffers: 32,
     buffer_bytes: 256 << 10,
-    batch: 64,
+    batch: 32,
     batch_for: Duration::from_millis(1),
     batch_for_max: Duration::from_millis(30),
     opcodes_allowed: None,
