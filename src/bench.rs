@@ -343,8 +343,7 @@ impl Work {
         if is_kept {
             return Ok(());
         }
-        fs::remove_dir_all(&self.directory)
-            .map_err(|error| Error::io("remove", &self.directory, error))
+        ground::remove(&self.directory)
     }
 }
 
@@ -352,7 +351,7 @@ impl Drop for Work {
     fn drop(&mut self) {
         if !self.is_kept {
             // After a failure, which is what is told.
-            let _ = fs::remove_dir_all(&self.directory);
+            let _ = ground::remove(&self.directory);
         }
     }
 }
