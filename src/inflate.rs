@@ -99,6 +99,9 @@ fn inflate(
         let with_peers = !supply.settings.legacy_peer_deps;
         let find = |project| unsatisfied(project, &partial, with_peers);
         examined = project.map(find).transpose()?;
+        if project.is_none() {
+            partial.add_dependencies_of_root();
+        }
         let wanted = manifests::wanted(&partial, &supply.settings.registries);
         shelf.stock(&partial, &wanted)?;
         let directory = project.map(|project| project.directory.as_path());

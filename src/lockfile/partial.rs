@@ -45,6 +45,31 @@ impl Partial {
         Ok(Self { file_name, is_old, is_version_4, head, packages, by_address })
     }
 
+    /// Gives the root the dependencies that a lockfile of version 1 leaves to package.json: whatever
+    /// lies in the root's `node_modules`, which is never less than what the root asks for.
+    pub fn add_dependencies_of_root(&mut self) {
+        if self.packages.contains_key("") {
+            return;
+        }
+        let mut root = Map::new();
+        for (path, entry) in &self.packages {
+            let name = path.strip_prefix("node_modules/");
+            let Some(name) = name.filter(|name| !name.contains("/node_modules/")) else { continue };
+            let is_set = |flag: &str| entry.get(flag) == Some(&Value::Bool(true));
+            let kind = if is_set("optional") {
+                "optionalDependencies"
+            } else if is_set("dev") {
+                "devDependencies"
+            } else {
+                "dependencies"
+            };
+            if let Value::Object(names) = root.entry(kind).or_insert_with(|| Map::new().into()) {
+                names.insert(name.to_owned(), "*".into());
+            }
+        }
+        self.packages.insert(String::new(), root.into());
+    }
+
     /// A lockfile that says what is known by now.
     pub fn to_text(&self) -> LockfileText {
         let mut value = self.head.clone();

@@ -438,8 +438,21 @@ fn the_cache_is_filled_from_the_lockfile_alone() {
     let registry = Registry::start();
     let tool = Package::new("tool", "1.0.0").field("bin", json!("cli.js")).file("cli.js", "");
     let tool = registry.serve(tool);
-    let locked = json!({"tool": locked(&registry, &tool, json!({}))});
-    let project = project(&registry, json!({"tool": "1"}), locked);
+    let real = registry.serve(Package::new("real", "1.0.0"));
+    let below = registry.serve(Package::new("below", "1.0.0"));
+    let remote = Package::new("remote", "1.0.0");
+    registry.reply_always("/elsewhere/remote-1.0.0.tgz", Reply::ok(remote.tgz()));
+    let address = format!("{}elsewhere/remote-1.0.0.tgz", registry.url());
+    let alias = json!({"version": "npm:real@1.0.0", "requires": {"below": "npm:below@1"}});
+    let locked = json!({
+        "tool": locked(&registry, &tool, json!({})),
+        // Neither what only an alias names nor what only an address names is read to complete it.
+        "alias": locked(&registry, &real, alias),
+        "below": locked(&registry, &below, json!({"version": "npm:below@1.0.0"})),
+        "remote": {"version": address, "integrity": remote.integrity()},
+    });
+    let wanted = json!({"tool": "1", "alias": "npm:real@1", "remote": address});
+    let project = project(&registry, wanted, locked);
     let (folder, cache) = (project.path(), project.cache());
     let manifest = std::fs::read_to_string(folder.join("package.json")).unwrap();
     std::fs::remove_file(folder.join("package.json")).unwrap();
