@@ -14,7 +14,7 @@ pub enum Manager {
     Utoo,
     Npm,
     Pnpm,
-    /// No installer: the folders and hard links of a tree that is there, by plain calls.
+    /// No installer: the folders, hard links and bytes of a tree that is there, by plain calls.
     Floor,
 }
 
@@ -39,7 +39,7 @@ pub struct Places<'p> {
     pub authority: Option<&'p Path>,
     /// Home, cache and the like: everything that is kept from one run to the next.
     pub state: &'p Path,
-    /// The tree that the floor links, where there is one.
+    /// The tree that the floor makes again, where there is one.
     pub source: Option<&'p Path>,
 }
 
@@ -70,7 +70,7 @@ impl Manager {
         match self {
             // It resolves nothing.
             Self::Ringstall => &[Phase::Cold, Phase::Warm, Phase::Unchanged],
-            Self::Floor => &[Phase::Warm],
+            Self::Floor => &[Phase::Cold, Phase::Warm],
             _ => &Phase::ALL,
         }
     }
@@ -130,6 +130,9 @@ impl Contender {
         if self.manager == Manager::Floor {
             words.extend(places.source.map(OsString::from));
             words.push("node_modules".into());
+            if phase == Phase::Cold {
+                words.extend(["--written".into(), places.state.join("cache/floor").into()]);
+            }
             return words;
         }
         words.extend(["--registry".into(), places.registry.into()]);
@@ -259,7 +262,10 @@ mod tests {
             }
         }
         assert!(line(Manager::Ringstall, Phase::Unchanged).contains(" --reuse "));
-        assert_eq!(line(Manager::Floor, Phase::Warm), "bench floor /tree node_modules");
+        let floor = "bench floor /tree node_modules";
+        assert_eq!(line(Manager::Floor, Phase::Warm), floor);
+        let written = " --written /s/cache/floor";
+        assert_eq!(line(Manager::Floor, Phase::Cold), format!("{floor}{written}"));
     }
 
     #[test]

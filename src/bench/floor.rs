@@ -1,81 +1,131 @@
-//! What the kernel asks for at least: the folders and hard links of a tree, by plain calls on bare
-//! threads, with nothing of an installer around them.
+//! What the kernel asks for at least: the folders, hard links and bytes of a tree, by plain calls on
+//! bare threads, with nothing of an installer around them.
 
-use std::fs::{self, FileType};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Instant;
+
+use rayon::prelude::*;
 
 use super::measure::{Measured, Used};
 use crate::backend::usage;
 use crate::error::{Error, Result};
+use crate::install::make_pool;
 
 /// A tree, as it is to be made again.
 #[derive(Debug, Default)]
 struct Listing {
-    /// In the order in which they can be made.
     folders: Vec<PathBuf>,
-    /// Regular files. Links are left out: installers make those their own way.
-    files: Vec<PathBuf>,
+    /// Regular files, and their length in bytes. Links are left out: installers make those their
+    /// own way.
+    files: Vec<(PathBuf, u64)>,
 }
 
-/// Makes the folders and hard links of `source` at `target`, which must not be there. Reading
-/// `source` is not counted.
-pub fn link_tree(source: &Path, target: &Path, threads: usize) -> Result<Measured> {
+/// Files that a thread takes at a time, and of a folder of the cache.
+const FILES_OF_CHUNK: usize = 64;
+/// Bytes of one write.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+
+/// Makes the folders and hard links of `source` at `target`, which must not be there: what a warm
+/// install takes at least. Reading `source` is not counted.
+///
+/// With `cache`, a folder that must not be there, as many files of the same length are written to
+/// it, and linked from there: what a cold install takes at least.
+pub fn make_tree(
+    source: &Path,
+    target: &Path,
+    cache: Option<&Path>,
+    threads: usize,
+) -> Result<Measured> {
     let listing = list(source)?;
+    let pool = make_pool(threads)?;
     let before = usage();
     let start = Instant::now();
-    make_folders(target, &listing.folders)?;
-    let share = listing.files.len().div_ceil(threads.max(1)).max(1);
-    thread::scope(|scope| {
-        let workers: Vec<_> = listing
-            .files
-            .chunks(share)
-            .map(|files| scope.spawn(|| link_files(source, target, files)))
-            .collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(linked) => linked,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+    pool.install(|| {
+        make_folders(target, &listing.folders)?;
+        let Some(cache) = cache else { return link_files(source, target, &listing.files) };
+        make_folder(cache)?;
+        write_files(cache, target, &listing.files)
     })?;
     let wall = start.elapsed().as_secs_f64();
     let used = Some(Used::from(usage().since(&before)));
     Ok(Measured { exit_code: Some(0), wall, used })
 }
 
+/// Folders stand before those below them, as many levels deep as the tree is.
 fn list(source: &Path) -> Result<Listing> {
     let mut listing = Listing::default();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        let path = source.join(&folder);
-        let failed = |error| Error::io("read directory", &path, error);
-        for entry in fs::read_dir(&path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let at = folder.join(entry.file_name());
-            let kind: FileType = entry.file_type().map_err(failed)?;
-            if kind.is_dir() {
-                folders.push(at.clone());
-                listing.folders.push(at);
-            } else if kind.is_file() {
-                listing.files.push(at);
+    let mut level = vec![PathBuf::new()];
+    while !level.is_empty() {
+        let mut below = Vec::new();
+        for folder in level {
+            let path = source.join(&folder);
+            let failed = |error| Error::io("read directory", &path, error);
+            for entry in fs::read_dir(&path).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let at = folder.join(entry.file_name());
+                let metadata = entry.metadata().map_err(failed)?;
+                if metadata.is_dir() {
+                    below.push(at);
+                } else if metadata.is_file() {
+                    listing.files.push((at, metadata.len()));
+                }
             }
         }
+        listing.folders.extend(below.iter().cloned());
+        level = below;
     }
     Ok(listing)
 }
 
+/// One level after the other.
 fn make_folders(target: &Path, folders: &[PathBuf]) -> Result<()> {
-    let make = |path: &Path| {
-        fs::create_dir(path).map_err(|error| Error::io("make directory", path, error))
-    };
-    make(target)?;
-    folders.iter().try_for_each(|folder| make(&target.join(folder)))
+    make_folder(target)?;
+    let depth = |folder: &PathBuf| folder.components().count();
+    folders.chunk_by(|one, next| depth(one) == depth(next)).try_for_each(|level| {
+        let chunks = level.par_chunks(FILES_OF_CHUNK);
+        chunks.try_for_each(|chunk| {
+            chunk.iter().try_for_each(|folder| make_folder(&target.join(folder)))
+        })
+    })
 }
 
-fn link_files(source: &Path, target: &Path, files: &[PathBuf]) -> Result<()> {
-    for file in files {
-        let to = target.join(file);
-        fs::hard_link(source.join(file), &to).map_err(|error| Error::io("link", &to, error))?;
+fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir(path).map_err(|error| Error::io("make directory", path, error))
+}
+
+fn link_files(source: &Path, target: &Path, files: &[(PathBuf, u64)]) -> Result<()> {
+    files.par_chunks(FILES_OF_CHUNK).try_for_each(|chunk| {
+        chunk.iter().try_for_each(|(file, _)| link(&source.join(file), &target.join(file)))
+    })
+}
+
+fn link(from: &Path, to: &Path) -> Result<()> {
+    fs::hard_link(from, to).map_err(|error| Error::io("link", to, error))
+}
+
+fn write_files(cache: &Path, target: &Path, files: &[(PathBuf, u64)]) -> Result<()> {
+    // What is in them makes no difference to the kernel.
+    let bytes = vec![b'x'; WRITE_BYTES_MAX];
+    files.par_chunks(FILES_OF_CHUNK).enumerate().try_for_each(|(number, chunk)| {
+        let folder = cache.join(number.to_string());
+        make_folder(&folder)?;
+        chunk.iter().enumerate().try_for_each(|(number, (file, length))| {
+            let path = folder.join(number.to_string());
+            write(&path, *length, &bytes).map_err(|error| Error::io("write", &path, error))?;
+            link(&path, &target.join(file))
+        })
+    })
+}
+
+fn write(path: &Path, length: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    let mut left = length;
+    while left > 0 {
+        let part = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        file.write_all(&bytes[..part])?;
+        left -= part as u64;
     }
     Ok(())
 }
@@ -85,20 +135,53 @@ mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt as _;
 
+    const FOLDERS: usize = 2 * FILES_OF_CHUNK;
+
+    /// A folder with as many others below it, and a file in each.
+    fn make_source(source: &Path) {
+        for number in 0..FOLDERS {
+            let folder = source.join(format!("a/{number}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("x"), "x".repeat(number)).unwrap();
+        }
+    }
+
     #[test]
     fn the_files_of_a_tree_are_linked() {
         let temp = tempfile::tempdir().unwrap();
         let [source, target] = ["source", "target"].map(|name| temp.path().join(name));
-        for number in 0..7 {
-            let folder = source.join(format!("a/{number}"));
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("x"), "x").unwrap();
-        }
-        let measured = link_tree(&source, &target, 3).unwrap();
+        make_source(&source);
+        let measured = make_tree(&source, &target, None, 3).unwrap();
         assert_eq!(measured.exit_code, Some(0));
-        for number in 0..7 {
-            assert_eq!(fs::metadata(target.join(format!("a/{number}/x"))).unwrap().nlink(), 2);
+        for number in 0..FOLDERS {
+            let path = format!("a/{number}/x");
+            let [from, to] = [&source, &target].map(|tree| fs::metadata(tree.join(&path)).unwrap());
+            assert_eq!(to.ino(), from.ino(), "{path}");
         }
-        link_tree(&source, &target, 3).unwrap_err();
+        make_tree(&source, &target, None, 3).unwrap_err();
+    }
+
+    #[test]
+    fn with_a_cache_files_of_the_same_length_are_written_there_and_linked() {
+        let temp = tempfile::tempdir().unwrap();
+        let [source, target, cache] =
+            ["source", "target", "cache"].map(|name| temp.path().join(name));
+        make_source(&source);
+        make_tree(&source, &target, Some(&cache), 3).unwrap();
+        for number in 0..FOLDERS {
+            let path = format!("a/{number}/x");
+            let [from, to] = [&source, &target].map(|tree| fs::metadata(tree.join(&path)).unwrap());
+            assert_eq!((to.len(), to.nlink()), (from.len(), 2), "{path}");
+            assert_ne!(to.ino(), from.ino(), "{path}");
+        }
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), FOLDERS / FILES_OF_CHUNK);
+    }
+
+    #[test]
+    fn large_files_are_written_in_parts() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x");
+        write(&path, 10, b"abcd").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "abcdabcdab");
     }
 }

@@ -122,6 +122,12 @@ impl Session<'_> {
         Ok(Trace::parse(&text))
     }
 
+    /// The number of the contender whose tree the floor makes again: the first of ours.
+    fn floor_model(&self) -> Option<usize> {
+        let is_ours = |contender: &Contender| contender.manager == Manager::Ringstall;
+        self.contenders.iter().position(is_ours)
+    }
+
     /// The folder that projects are copied from.
     fn seed(&self, index: usize, phase: Phase) -> PathBuf {
         let kind = if phase.has_lockfile() { "locked" } else { "bare" };
@@ -148,17 +154,22 @@ impl Course<'_> {
                 }
                 order.retain(|index| session.contenders[*index].takes_part(phase, round));
                 let turn = |index| Turn { ground, filesystem, phase, round, index };
-                if phase.has_warm_cache() {
-                    // All of them before the first that counts; the floor needs the tree of ours.
-                    for (index, warmed) in warmed.iter_mut().enumerate() {
-                        if order.contains(&index) && warmed.is_none() {
-                            *warmed = Some(self.warm_up(turn(index))?);
-                        }
+                // All of them before the first that counts; the floor needs the tree of ours.
+                let model = session.floor_model().filter(|_| {
+                    order.iter().any(|index| session.contenders[*index].manager == Manager::Floor)
+                });
+                for (index, warmed) in warmed.iter_mut().enumerate() {
+                    let is_wanted = phase.has_warm_cache() && order.contains(&index);
+                    if (is_wanted || model == Some(index)) && warmed.is_none() {
+                        *warmed = Some(self.warm_up(turn(index))?);
                     }
                 }
                 for index in order {
-                    let fault = warmed[index].clone().flatten();
-                    let fault = fault.filter(|_| phase.has_warm_cache());
+                    let needed = match session.contenders[index].manager {
+                        Manager::Floor => model,
+                        _ => phase.has_warm_cache().then_some(index),
+                    };
+                    let fault = needed.and_then(|index| warmed[index].clone().flatten());
                     let run = match fault {
                         None => self.measure(turn(index))?,
                         Some(fault) => turn(index).not_run(session, fault),
@@ -310,11 +321,9 @@ impl Turn<'_> {
         self.ground.join(format!("warm-{}", self.index))
     }
 
-    /// The tree of the first of ours, as its warm-up left it.
+    /// The tree that the floor makes again, as the warm-up left it.
     fn floor_source(&self, session: &Session<'_>) -> Option<PathBuf> {
-        let is_ours = |contender: &Contender| contender.manager == Manager::Ringstall;
-        let index = session.contenders.iter().position(is_ours)?;
-        let first = Turn { index, ..*self };
+        let first = Turn { index: session.floor_model()?, ..*self };
         Some(first.folder("warm-up").join("project/node_modules"))
     }
 

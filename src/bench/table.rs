@@ -87,7 +87,9 @@ fn header(report: &Report) -> String {
         let Contender { label, version, .. } = contender;
         let call = report.call(contender);
         let _ = match contender.manager {
-            Manager::Floor => writeln!(text, "- {label}: the hard links alone, by plain calls"),
+            Manager::Floor => {
+                writeln!(text, "- {label}: the folders, links and (p3) bytes alone, by plain calls")
+            }
             _ => writeln!(text, "- {label}, version {version}: `{call}`"),
         };
     }

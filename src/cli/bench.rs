@@ -132,9 +132,14 @@ pub enum BenchAction {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Make the folders and hard links of a tree again
+    /// Make the folders and hard links of a tree again; with a cache, its files as well
     #[command(hide = true)]
-    Floor { source: PathBuf, target: PathBuf },
+    Floor {
+        source: PathBuf,
+        target: PathBuf,
+        #[arg(id = "written", long = "written")]
+        cache: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -30,9 +30,9 @@ pub fn run(
         Some(BenchAction::Mirror(arguments)) => fill(arguments, environment, reporter),
         Some(BenchAction::Serve(arguments)) => serve(arguments, reporter),
         Some(BenchAction::Measure { report, command }) => measure::measure(report, command),
-        Some(BenchAction::Floor { source, target }) => {
+        Some(BenchAction::Floor { source, target, cache }) => {
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            reporter.line(&to_json(&floor::link_tree(source, target, threads)?)?)
+            reporter.line(&to_json(&floor::make_tree(source, target, cache.as_deref(), threads)?)?)
         }
     }
 }
