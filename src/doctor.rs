@@ -49,8 +49,8 @@ pub struct Report {
 pub struct Folder {
     /// The folder that was asked for, or the nearest above it that is there.
     pub path: PathBuf,
-    /// Whether it is the one that was asked for.
-    pub is_there: bool,
+    /// The folder that was asked for, where it is not there.
+    pub missing: Option<PathBuf>,
     pub filesystem: Filesystem,
     /// `None` where the system does not tell.
     pub mount: Option<Mount>,
@@ -76,8 +76,8 @@ pub fn examine(project: &Path, cache: &Path) -> Result<Report> {
     let bases = Bases::open(&cache, &project)?;
     let ring = probe_ring();
     let filesystem = |base| Filesystem::of(bases.fd(base));
-    let cache = Folder::new(cache, asked_cache.is_dir(), filesystem(Base::Cache));
-    let project = Folder::new(project, asked_project.is_dir(), filesystem(Base::Project));
+    let cache = Folder::new(cache, asked_cache, filesystem(Base::Cache));
+    let project = Folder::new(project, &asked_project, filesystem(Base::Project));
     let engine = |class, folder: &Folder| {
         if carries(&ring, class) { chosen(class, folder.filesystem) } else { Engine::Threads }
     };
@@ -101,11 +101,13 @@ pub fn examine(project: &Path, cache: &Path) -> Result<Report> {
 }
 
 impl Folder {
-    fn new(path: PathBuf, is_there: bool, filesystem: Filesystem) -> Self {
+    fn new(path: PathBuf, asked: &Path, filesystem: Filesystem) -> Self {
         let mount = Mount::of(&path);
+        let is_there = asked.is_dir();
         let below = |mount: &Mount| if is_there { mount.layers_below(&path) } else { Vec::new() };
         let layers = mount.as_ref().map(below).unwrap_or_default();
-        Self { path, is_there, filesystem, mount, layers }
+        let missing = (!is_there).then(|| asked.to_owned());
+        Self { path, missing, filesystem, mount, layers }
     }
 }
 

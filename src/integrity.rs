@@ -133,7 +133,10 @@ impl Integrity {
             wanted.join(","),
             algorithm.sri(found),
         );
-        Err(Error::new(Code::Integrity, message))
+        Err(Error::new(Code::Integrity, message).with_hint(
+            "these are not the bytes that the lockfile was written for: ask who sent them, a proxy \
+             or a mirror among others; where the change is meant, `npm install` writes it down",
+        ))
     }
 }
 

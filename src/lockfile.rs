@@ -45,19 +45,26 @@ pub struct LockfileText {
 impl LockfileText {
     /// Reads the lockfile of the project; EUSAGE in npm's words where there is none.
     pub fn read(directory: &Path) -> Result<Self> {
+        let mut empty = None;
         let mut names = LOCKFILE_NAMES.iter();
         while let Some(file_name) = names.next() {
             let text = read_text(&directory.join(file_name), LOCKFILE_BYTES_MAX)?;
+            let Some(text) = text else { continue };
             // npm passes over an empty file as well.
-            let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+            if text.is_empty() {
+                empty = Some(file_name);
+                continue;
+            }
             let passed_over = names.find(|name| directory.join(name).exists()).copied();
             return Ok(Self { file_name, text, passed_over });
         }
-        Err(Error::new(
-            Code::Usage,
-            format!("no package-lock.json or npm-shrinkwrap.json in `{}`", directory.display()),
-        )
-        .with_hint("a lockfile is needed; run `npm install` once to write it"))
+        let directory = directory.display();
+        let message = match empty {
+            Some(file_name) => format!("`{file_name}` in `{directory}` is empty"),
+            None => format!("no package-lock.json or npm-shrinkwrap.json in `{directory}`"),
+        };
+        Err(Error::new(Code::Usage, message)
+            .with_hint("a lockfile is needed; run `npm install` once to write it"))
     }
 }
 

@@ -12,10 +12,11 @@ use super::{
 pub struct CiArguments {
     #[command(flatten)]
     pub project: ProjectArguments,
-    #[command(flatten)]
-    pub workspaces: WorkspaceArguments,
+    // Before all groups, whose headings go on until the next.
     #[command(flatten)]
     pub cache: CacheFolderArguments,
+    #[command(flatten)]
+    pub workspaces: WorkspaceArguments,
     #[command(flatten)]
     pub strictness: StrictnessArguments,
     #[command(flatten)]

@@ -10,25 +10,23 @@ use super::Cli;
 #[derive(Debug, Args)]
 pub struct ManualArguments {
     /// The command to print the page of [default: the page of ringstall itself]
-    pub command: Option<String>,
+    pub command: Vec<String>,
 }
 
-/// The page as roff; `None` where there is no such command.
+/// The page as roff; `None` where there is no such command. Commands have others below them, as
+/// `cache prune`.
 pub fn write_manual(arguments: &ManualArguments) -> io::Result<Option<String>> {
     let mut whole = Cli::command().disable_help_subcommand(true);
     // Global options and full names are given to the commands when all is built.
     whole.build();
-    let command = match &arguments.command {
-        None => Some(whole),
-        Some(name) => {
-            let found = whole.find_subcommand(name).cloned();
-            found.map(|command| {
-                let name = format!("ringstall-{}", command.get_name());
-                command.display_name(name)
-            })
-        }
-    };
-    let Some(command) = command else { return Ok(None) };
+    let mut command = &whole;
+    let mut name = whole.get_name().to_owned();
+    for word in &arguments.command {
+        let Some(found) = command.find_subcommand(word) else { return Ok(None) };
+        command = found;
+        name = format!("{name}-{}", found.get_name());
+    }
+    let command = command.clone().display_name(name);
     let mut page = Vec::new();
     let version = concat!("ringstall ", env!("CARGO_PKG_VERSION"));
     Man::new(command).source(version).render(&mut page)?;

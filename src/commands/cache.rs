@@ -51,6 +51,7 @@ fn verify(directory: &Path, repairs: bool, reporter: Reporter) -> Result<()> {
     }
     let packages = count(usize::try_from(usage.packages).unwrap_or(usize::MAX), "package");
     reporter.line(&match damages.len() {
+        0 if usage.packages == 0 => format!("nothing to verify in {}", directory.display()),
         0 => format!("{} in {}: all is well", describe(usage), directory.display()),
         removed => format!("removed {removed} of {packages} from {}", directory.display()),
     })

@@ -72,7 +72,9 @@ pub fn cache_directory(
     arguments: &CacheFolderArguments,
     environment: &Environment,
 ) -> Result<PathBuf> {
-    if let Some(directory) = &arguments.directory {
+    // As an empty XDG_CACHE_HOME, and as npm takes an empty variable, nothing says nothing.
+    let named = arguments.directory.as_ref().filter(|named| !named.as_os_str().is_empty());
+    if let Some(directory) = named {
         return std::path::absolute(directory)
             .map_err(|error| Error::io("find the cache", directory, error));
     }

@@ -12,7 +12,7 @@ pub fn completions(arguments: &CompletionsArguments, reporter: Reporter) -> Resu
 pub fn manual(arguments: &ManualArguments, reporter: Reporter) -> Result<()> {
     let page = write_manual(arguments).map_err(|error| failed("manual page", error))?;
     let Some(page) = page else {
-        let name = arguments.command.as_deref().unwrap_or_default();
+        let name = arguments.command.join(" ");
         return Err(Error::new(Code::Usage, format!("ringstall has no command `{name}`"))
             .with_hint("`ringstall --help` lists the commands"));
     };

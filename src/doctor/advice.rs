@@ -66,7 +66,7 @@ fn missing_parts(parts: &[RingPart]) -> Option<String> {
 fn layer_advice(cache: &Folder) -> Option<String> {
     let what = if !cache.layers.is_empty() {
         "the cache lies in a lower layer"
-    } else if cache.is_there && cache.filesystem == Filesystem::Overlay {
+    } else if cache.missing.is_none() && cache.filesystem == Filesystem::Overlay {
         "what came into the cache with an image lies in a lower layer"
     } else {
         return None;

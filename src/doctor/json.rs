@@ -82,7 +82,7 @@ fn folder(folder: &Folder) -> Value {
     let mount = folder.mount.as_ref();
     json!({
         "path": folder.path.to_string_lossy(),
-        "isThere": folder.is_there,
+        "isThere": folder.missing.is_none(),
         "filesystem": folder.filesystem.to_string(),
         "mountPoint": mount.map(|mount| mount.point.to_string_lossy()),
         "mountType": mount.map(|mount| mount.kind.as_str()),

@@ -84,7 +84,13 @@ fn missing(part: &RingPart) -> String {
 fn folders(report: &Report, text: &mut String) {
     text.push_str("\nfolders\n");
     for (name, folder) in [("cache", &report.cache), ("project", &report.project)] {
-        row(text, name, folder.path.display());
+        let path = folder.path.display();
+        match &folder.missing {
+            None => row(text, name, path),
+            Some(missing) => {
+                row(text, name, format!("{} (to be made in {path})", missing.display()));
+            }
+        }
         row(text, "  filesystem", filesystem(folder));
         for layer in folder.mount.iter().flat_map(|mount| &mount.lower) {
             let lies = if folder.layers.contains(layer) { ", with this folder in it" } else { "" };

@@ -79,7 +79,7 @@ fn a_cache_that_is_not_there_is_empty() {
     let outcome = cache_command(&project, &["size"]);
     assert_eq!(outcome.stdout, "0 packages (0 files of 0 bytes) in [CACHE]\n");
     let outcome = cache_command(&project, &["verify"]);
-    assert_eq!(outcome.stdout, "0 packages (0 files of 0 bytes) in [CACHE]: all is well\n");
+    assert_eq!(outcome.stdout, "nothing to verify in [CACHE]\n");
     let outcome = cache_command(&project, &["prune"]);
     assert_eq!(outcome.stdout, "removed 0 packages (0 files of 0 bytes) from [CACHE]\n");
     assert!(!project.cache().exists());

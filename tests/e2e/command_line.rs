@@ -59,12 +59,23 @@ fn the_manual_of_all_names_the_commands_and_the_exit_status() {
 }
 
 #[test]
+fn commands_below_others_have_pages() {
+    let page = project().ringstall(&["man", "cache", "prune"]);
+    page.assert_quiet_success();
+    assert!(page.stdout.contains(".TH ringstall-cache-prune 1"), "{}", page.stdout);
+    assert!(page.stdout.replace('\\', "").contains("--older-than"), "{}", page.stdout);
+}
+
+#[test]
 fn a_page_that_is_not_there_is_an_error() {
-    let error = project().ringstall(&["man", "teleport"]);
-    error.assert_failure(&[
-        "error: EUSAGE: ringstall has no command `teleport`",
-        "hint: `ringstall --help` lists the commands",
-    ]);
+    for words in [&["teleport"][..], &["cache", "teleport"], &["ci", "prune"]] {
+        let error = project().ringstall(&[&["man"], words].concat());
+        let words = words.join(" ");
+        error.assert_failure(&[
+            &format!("error: EUSAGE: ringstall has no command `{words}`"),
+            "hint: `ringstall --help` lists the commands",
+        ]);
+    }
 }
 
 #[test]

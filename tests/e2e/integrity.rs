@@ -172,6 +172,8 @@ fn bytes_that_stay_wrong_are_an_error_with_both_digests() {
              but got {found} ({} bytes)",
             other.len()
         ),
+        "hint: these are not the bytes that the lockfile was written for: ask who sent them, a \
+         proxy or a mirror among others; where the change is meant, `npm install` writes it down",
     ]);
     assert_eq!(registry.count(TARBALL), 2);
     assert_nothing_visible(&project);

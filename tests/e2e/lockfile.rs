@@ -234,6 +234,16 @@ fn an_empty_shrinkwrap_is_none() {
 }
 
 #[test]
+fn an_empty_lockfile_is_said_to_be_empty() {
+    let (_registry, project) = one_package();
+    let project = project.file("package-lock.json", "");
+    project.ci(&[]).assert_failure(&[
+        "error: EUSAGE: `package-lock.json` in `[PROJECT]` is empty",
+        "hint: a lockfile is needed; run `npm install` once to write it",
+    ]);
+}
+
+#[test]
 fn a_lockfile_of_version_4_that_uses_nothing_new_is_installed() {
     let (_registry, project) = one_package();
     let mut lockfile = project.lockfile();
