@@ -52,6 +52,7 @@ pub mod project;
 pub mod registry;
 pub mod report;
 pub mod reuse;
+pub mod running;
 pub mod scripts;
 pub mod selection;
 pub mod site;

@@ -22,6 +22,7 @@ use crate::manifest::{CHANGE_EVENTS, PROJECT_EVENTS};
 use crate::plan::{Plan, count};
 use crate::platform::Engines;
 use crate::report::{Reporter, Stdout};
+use crate::running::Running;
 
 mod environment;
 mod failure;
@@ -30,7 +31,6 @@ mod packages;
 mod patches;
 mod policy;
 mod run;
-mod running;
 mod summary;
 mod tools;
 
@@ -39,10 +39,9 @@ pub use policy::{Policy, ScriptMode, Verdict};
 pub use summary::{ScriptSummary, refuse_unreviewed};
 
 use environment::Surroundings;
-use failure::{check_signal, failure};
+use failure::failure;
 use packages::Package;
 use run::{Ended, Launch, Stream, run};
-use running::Running;
 use tools::Tools;
 
 /// Where scripts run, and how.
@@ -154,8 +153,10 @@ impl<'s, 'p> Scripts<'s, 'p> {
         let launch = self.launch(&package, event, script, stream)?;
         let running = self.running()?;
         self.announce(&package, event, &launch);
-        let ended = told(self.stage.journal, &package.path, &launch, || run(&launch, &running));
-        check_signal(&running)?;
+        let ended = told(self.stage.journal, &package.path, &launch, || {
+            run(&launch, &running, self.stage.journal)
+        });
+        running.check_signal("scripts were running")?;
         if let Some(error) = failure(&package, event, &launch, ended) {
             return Err(self.with_hint(error, &launch));
         }
@@ -199,7 +200,7 @@ impl<'s, 'p> Scripts<'s, 'p> {
                     let (sender, running) = (sender.clone(), running.clone());
                     let journal = self.stage.journal;
                     scope.spawn(move || {
-                        let run = || run(launch, &running);
+                        let run = || run(launch, &running, journal);
                         let ended = told(journal, &package.path, launch, run);
                         // The receiver stays until all have ended.
                         let _ = sender.send((place, ended));
@@ -226,7 +227,7 @@ impl<'s, 'p> Scripts<'s, 'p> {
                 }
             }
         });
-        check_signal(&running)?;
+        running.check_signal("scripts were running")?;
         first_error.map_or(Ok(()), Err)
     }
 

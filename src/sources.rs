@@ -33,6 +33,7 @@ pub mod program;
 
 use crate::fill::Supply;
 use crate::journal::{Awaited, Journal};
+use crate::running::Running;
 use crate::site::Site;
 use address::{GitSource, State};
 use git::Git;
@@ -88,15 +89,19 @@ pub fn obtain<'s>(
     if jobs.is_empty() || supply.settings.offline {
         return Ok(packed);
     }
+    let running = Running::watch(site.journal);
     let staging = packed.staging.insert(site.cache.stage(site.bases)?);
     let workshop = Workshop {
         folder: site.cache.directory().join(staging.folder()),
-        git: Git::find(&supply.settings.path, &supply.settings.network)?,
+        git: Git::find(&supply.settings.path, &supply.settings.network, &running)?,
+        running: &running,
         supply,
         journal: site.journal,
     };
     let unpacked = workshop.fetch_archives(&jobs, supply.fetch_options(site))?;
-    for (job, result) in jobs.iter().zip(workshop.pack_all(&jobs, &unpacked)) {
+    let results = workshop.pack_all(&jobs, &unpacked);
+    running.check_signal("git repositories were being packed")?;
+    for (job, result) in jobs.iter().zip(results) {
         match result {
             Some(Ok((tarball, state))) => {
                 parcels[job.index].url = job.source.cache_address(state)?;
@@ -141,6 +146,7 @@ struct Job {
 struct Workshop<'w> {
     folder: PathBuf,
     git: Git,
+    running: &'w Running,
     supply: &'w Supply<'w>,
     journal: &'w Journal,
 }
@@ -237,6 +243,7 @@ impl Workshop<'_> {
         let preparation = Preparation {
             path: &settings.path,
             git: self.git.program(),
+            running: self.running,
             is_allowed: job.may_be_prepared,
             exported: &settings.exported,
         };

@@ -5,8 +5,8 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use super::packages::Package;
 use super::run::{Ended, Launch, Stream};
-use super::running::Running;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error};
+use crate::running::status_of;
 
 /// The error of a script that did not end well.
 pub fn failure(
@@ -47,16 +47,4 @@ fn exit_code(ended: &Ended, stream: Stream) -> u8 {
         (None, Some(signal)) if stream != Stream::Kept => status_of(signal),
         _ => 1,
     }
-}
-
-/// What a shell says of a process that a signal has ended.
-fn status_of(signal: i32) -> u8 {
-    u8::try_from(signal).map_or(1, |signal| 128 + signal % 128)
-}
-
-/// After a signal, what scripts have to say for themselves is of no interest.
-pub fn check_signal(running: &Running) -> Result<()> {
-    let Some(signal) = running.signal() else { return Ok(()) };
-    let message = format!("interrupted by signal {signal} while scripts were running");
-    Err(Error::new(Code::Interrupted, message).with_exit_code(status_of(signal)))
 }

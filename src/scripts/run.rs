@@ -12,8 +12,9 @@ use std::process::{Command, ExitStatus, Stdio};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::output::Output;
-use super::running::Running;
 use crate::backend::schedule_normally;
+use crate::journal::{Awaited, Journal};
+use crate::running::Running;
 
 /// A script that is to be run.
 #[derive(Clone, Debug)]
@@ -63,29 +64,41 @@ impl Ended {
 }
 
 /// Runs it to its end.
-pub fn run(launch: &Launch, running: &Running) -> io::Result<Ended> {
+pub fn run(launch: &Launch, running: &Running, journal: &Journal) -> io::Result<Ended> {
     // What the scheduler thinks of us is not for scripts to inherit.
     let _ = schedule_normally();
     let mut command = Command::new(&launch.shell);
     command.arg("-c").arg(&launch.script).current_dir(&launch.directory);
     command.envs(launch.variables.iter().map(|(name, value)| (name, value)));
     let output = match launch.stream {
-        Stream::Kept => return run_kept(launch, command, running),
+        Stream::Kept => return run_kept(launch, command, running, journal),
         Stream::Inherited => Stdio::inherit(),
         Stream::InheritedStderr => io::stderr().as_fd().try_clone_to_owned()?.into(),
     };
     command.stdout(output);
-    let status = running.start(&mut command, &launch.package, &launch.event)?.wait()?;
+    let started = running.start(&mut command)?;
+    let _wait = journal.board().begin(awaited(launch));
+    let status = started.wait()?;
     Ok(Ended { status, output: Output::default() })
+}
+
+fn awaited(launch: &Launch) -> Awaited {
+    Awaited::Script { package: launch.package.clone(), script: launch.event.clone() }
 }
 
 /// A process that the script leaves behind may hold the pipe for as long as it likes, so the end is
 /// the script's own, not the pipe's: what is in the pipe then is read, and nobody waits for more.
-fn run_kept(launch: &Launch, mut command: Command, running: &Running) -> io::Result<Ended> {
+fn run_kept(
+    launch: &Launch,
+    mut command: Command,
+    running: &Running,
+    journal: &Journal,
+) -> io::Result<Ended> {
     let (reader, writer) = io::pipe()?;
     let (ended, ends) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let started = running.start(&mut command, &launch.package, &launch.event)?;
+    let started = running.start(&mut command)?;
+    let _wait = journal.board().begin(awaited(launch));
     // It holds the ends that the script writes to.
     drop(command);
     std::thread::scope(|scope| {
@@ -94,7 +107,7 @@ fn run_kept(launch: &Launch, mut command: Command, running: &Running) -> io::Res
             drop(ends);
             status
         });
-        let output = read_until(reader, &ended.into(), running);
+        let output = read_until(reader, &ended.into(), journal);
         let status = match waiting.join() {
             Ok(status) => status?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -104,7 +117,7 @@ fn run_kept(launch: &Launch, mut command: Command, running: &Running) -> io::Res
 }
 
 /// Reads until the other pipe is closed, and then what is there already.
-fn read_until(mut reader: PipeReader, ended: &OwnedFd, running: &Running) -> io::Result<Output> {
+fn read_until(mut reader: PipeReader, ended: &OwnedFd, journal: &Journal) -> io::Result<Output> {
     rustix::io::ioctl_fionbio(&reader, true)?;
     let mut output = Output::default();
     let mut buffer = vec![0; READ_BYTES];
@@ -128,7 +141,7 @@ fn read_until(mut reader: PipeReader, ended: &OwnedFd, running: &Running) -> io:
                 Ok(0) => is_open = false,
                 Ok(length) => {
                     output.push(&buffer[..length]);
-                    running.step();
+                    journal.board().step();
                     rest = rest.saturating_sub(length);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -149,7 +162,6 @@ const PIPE_BYTES_MAX: usize = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Journal;
 
     fn launch(script: &str) -> Launch {
         Launch {
@@ -164,7 +176,8 @@ mod tests {
     }
 
     fn run_here(script: &str) -> Ended {
-        run(&launch(script), &Running::watch(&Journal::default())).unwrap()
+        let journal = Journal::default();
+        run(&launch(script), &Running::watch(&journal), &journal).unwrap()
     }
 
     #[test]

@@ -13,11 +13,13 @@ use super::address::GitSource;
 use super::program::{Finished, find_program, run, shown};
 use crate::config::NetworkSettings;
 use crate::error::{Code, Error, Result};
+use crate::running::Running;
 
 /// The git that is used, and how.
 #[derive(Debug)]
 pub struct Git {
     program: PathBuf,
+    running: Running,
     tries_max: u32,
     retry_wait: Duration,
     retry_wait_max: Duration,
@@ -60,7 +62,7 @@ const REPOSITORY_VARIABLES: [&str; 10] = [
 impl Git {
     /// The git on PATH. No setting names another: a project's, or that of a package, could make it
     /// any program.
-    pub fn find(path: &str, network: &NetworkSettings) -> Result<Self> {
+    pub fn find(path: &str, network: &NetworkSettings, running: &Running) -> Result<Self> {
         let program = find_program(path, "git").ok_or_else(|| {
             Error::new(Code::NoGit, "there is no git on PATH").with_hint(
                 "the lockfile has packages from git repositories: install git, or fill the cache \
@@ -69,6 +71,7 @@ impl Git {
         })?;
         let mut git = Self {
             program,
+            running: running.clone(),
             tries_max: (network.fetch_retries + 1).min(TRIES_MAX),
             retry_wait: network.fetch_retry_mintimeout,
             retry_wait_max: network.fetch_retry_maxtimeout,
@@ -157,7 +160,8 @@ impl Git {
             tries_made += 1;
             let words = String::from_utf8_lossy(&finished.stderr);
             let is_passing = PASSING_FAILURES.iter().any(|failure| words.contains(failure));
-            if finished.status.success() || !is_passing || tries_made >= self.tries_max {
+            let is_last = !is_passing || tries_made >= self.tries_max;
+            if finished.status.success() || is_last || self.running.signal().is_some() {
                 return Ok(finished);
             }
             std::thread::sleep(wait.min(self.retry_wait_max));
@@ -195,7 +199,7 @@ impl Git {
         }
         // Its words are searched for some that npm knows.
         command.env("LC_ALL", "C");
-        run(&mut command, WAIT_MAX).map_err(|error| {
+        run(&mut command, WAIT_MAX, &self.running).map_err(|error| {
             let what = arguments.first().copied().unwrap_or_default();
             Error::new(Code::Git, format!("failed to run `git {what}`")).with_source(error)
         })

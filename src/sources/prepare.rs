@@ -14,12 +14,14 @@ use super::manifest::PackManifest;
 use super::program::{find_program, run, shown};
 use crate::error::{Code, Error, Result};
 use crate::platform::find_on_path;
+use crate::running::Running;
 
 /// What a repository is prepared with.
 #[derive(Debug)]
 pub struct Preparation<'p> {
     pub path: &'p str,
     pub git: &'p Path,
+    pub running: &'p Running,
     pub is_allowed: bool,
     /// Settings that npm would hand on to what it starts, under their names in `.npmrc`.
     pub exported: &'p [(String, String)],
@@ -96,8 +98,8 @@ impl Preparation<'_> {
             let message = format!("failed to prepare the git repository {source}{words}");
             Error::new(Code::Git, message).with_hint("--ignore-scripts does without")
         };
-        let finished =
-            run(&mut command, WAIT_MAX).map_err(|error| failed("").with_source(error))?;
+        let finished = run(&mut command, WAIT_MAX, self.running)
+            .map_err(|error| failed("").with_source(error))?;
         if finished.status.success() {
             return Ok(());
         }

@@ -4,12 +4,12 @@
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::running::{Running, Started};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use rustix::process::{Pid, Signal, kill_process};
 
 /// The first program of this name on PATH. Relative folders are passed over: they would mean the
 /// project's.
@@ -41,26 +41,23 @@ const SHOWN_LINES_MAX: usize = 8;
 const SHOWN_CHARACTERS_MAX: usize = 1000;
 
 /// Runs a program without input; one that takes longer than `wait_max` is killed.
-pub fn run(command: &mut Command, wait_max: Duration) -> io::Result<Finished> {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let stdout = follow(child.stdout.take());
-    let stderr = follow(child.stderr.take());
-    let status = wait(child, wait_max)?;
+pub fn run(command: &mut Command, wait_max: Duration, running: &Running) -> io::Result<Finished> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut started = running.start(command)?;
+    let stdout = follow(started.child.stdout.take());
+    let stderr = follow(started.child.stderr.take());
+    let status = wait(started, wait_max)?;
     Ok(Finished { status, stdout: ended(&stdout), stderr: ended(&stderr) })
 }
 
-fn wait(mut child: Child, wait_max: Duration) -> io::Result<ExitStatus> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+fn wait(started: Started, wait_max: Duration) -> io::Result<ExitStatus> {
+    let stop = started.stop();
     let (sender, ended) = bounded(1);
-    thread::spawn(move || sender.send(child.wait()));
+    thread::spawn(move || sender.send(started.wait()));
     match ended.recv_timeout(wait_max) {
         Ok(status) => status,
         Err(RecvTimeoutError::Timeout) => {
-            // It is not waited for yet, so that the number is still its own.
-            if let Some(pid) = pid {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+            stop.kill();
             let seconds = wait_max.as_secs();
             Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end after {seconds} s")))
         }
@@ -108,9 +105,11 @@ pub fn shown(output: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Journal;
 
     fn shell(script: &str, wait_max: Duration) -> io::Result<Finished> {
-        run(Command::new("sh").args(["-c", script]), wait_max)
+        let running = Running::watch(&Journal::default());
+        run(Command::new("sh").args(["-c", script]), wait_max, &running)
     }
 
     #[test]
@@ -122,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_end_is_killed() {
-        let error = shell("exec sleep 1000", Duration::from_millis(50)).unwrap_err();
+        // Nor does what it has started outlive it, where it could hold the output open.
+        let error = shell("sleep 1000; :", Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 

@@ -1,8 +1,8 @@
-//! The scripts that run now, and how they are ended.
+//! The scripts and other programs that run now, and how they are ended.
 //!
 //! A terminal sends Ctrl-C to everything in its foreground. Elsewhere (a CI service, `docker stop`,
-//! `kill`) only this process is told. There each script leads a process group of its own, so that
-//! a signal can be passed on to all that it has started; at a terminal that would keep scripts
+//! `kill`) only this process is told. There each program leads a process group of its own, so that
+//! a signal can be passed on to all that it has started; at a terminal that would keep programs
 //! from reading it.
 
 use std::collections::HashSet;
@@ -16,16 +16,16 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group};
 
-use crate::journal::{Awaited, Journal, Wait};
+use crate::error::{Code, Error, Result};
+use crate::journal::Journal;
 
-/// How long scripts have to end after a signal before they are killed. CI services give a job ten
+/// How long programs have to end after a signal before they are killed. CI services give a job ten
 /// seconds or less.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// All scripts of an installation.
+/// All programs that are started for one purpose.
 #[derive(Clone, Debug)]
 pub struct Running {
-    journal: Journal,
     shared: Arc<Shared>,
 }
 
@@ -38,31 +38,25 @@ struct Shared {
     has_terminal: bool,
 }
 
-/// A script that has been started.
+/// A program that has been started.
 #[derive(Debug)]
-pub struct Started<'r> {
-    child: Child,
-    running: &'r Running,
-    _wait: Wait<'r>,
+pub struct Started {
+    pub child: Child,
+    shared: Arc<Shared>,
 }
 
 impl Running {
-    /// From now on a signal that would end this process ends scripts first, if any run.
+    /// From now on a signal that would end this process ends these programs first, if any run.
     pub fn watch(journal: &Journal) -> Self {
         let has_terminal = File::open("/dev/tty").is_ok();
         let shared = Arc::new(Shared { has_terminal, ..Shared::default() });
         let watched = shared.clone();
         journal.on_signal(move |signal| watched.interrupt(signal));
-        Self { journal: journal.clone(), shared }
+        Self { shared }
     }
 
-    /// Starts a script; not one more after a signal.
-    pub fn start(
-        &self,
-        command: &mut Command,
-        package: &str,
-        event: &str,
-    ) -> io::Result<Started<'_>> {
+    /// Starts a program; not one more after a signal.
+    pub fn start(&self, command: &mut Command) -> io::Result<Started> {
         if !self.shared.has_terminal {
             command.process_group(0);
         }
@@ -72,9 +66,7 @@ impl Running {
         }
         let child = command.spawn()?;
         children.extend(pid(&child));
-        let (package, script) = (package.to_owned(), event.to_owned());
-        let wait = self.journal.board().begin(Awaited::Script { package, script });
-        Ok(Started { child, running: self, _wait: wait })
+        Ok(Started { child, shared: self.shared.clone() })
     }
 
     /// The signal that asked for the end.
@@ -82,19 +74,32 @@ impl Running {
         Some(self.shared.signal.load(Ordering::Acquire)).filter(|signal| *signal != 0)
     }
 
-    /// A script has said something.
-    pub fn step(&self) {
-        self.journal.board().step();
+    /// After a signal, what programs have to say for themselves is of no interest. `doing` says what
+    /// they were started for.
+    pub fn check_signal(&self, doing: &str) -> Result<()> {
+        let Some(signal) = self.signal() else { return Ok(()) };
+        let message = format!("interrupted by signal {signal} while {doing}");
+        Err(Error::new(Code::Interrupted, message).with_exit_code(status_of(signal)))
     }
 
-    /// Ends all scripts, as after a failure of one that the tree cannot do without; does not wait.
+    /// Ends all programs, as after a failure of one that the rest cannot do without; does not wait.
     pub fn end_all(&self) {
         self.shared.send(Signal::TERM);
         self.shared.kill_later();
     }
 }
 
-impl Started<'_> {
+/// What a shell says of a process that a signal has ended.
+pub fn status_of(signal: i32) -> u8 {
+    u8::try_from(signal).map_or(1, |signal| 128 + signal % 128)
+}
+
+impl Started {
+    /// What ends it while it is waited for.
+    pub fn stop(&self) -> Stop {
+        Stop { pid: pid(&self.child), shared: self.shared.clone() }
+    }
+
     /// Waits for its end. The process id is given back to the system only when no signal can be
     /// sent to it any more.
     pub fn wait(mut self) -> io::Result<ExitStatus> {
@@ -105,14 +110,31 @@ impl Started<'_> {
                 break;
             }
         }
-        let mut children = self.running.shared.children();
+        let mut children = self.shared.children();
         children.remove(&pid);
         self.child.wait()
     }
 }
 
+/// Ends one program while another thread waits for it.
+#[derive(Debug)]
+pub struct Stop {
+    pid: Option<Pid>,
+    shared: Arc<Shared>,
+}
+
+impl Stop {
+    /// Kills it with all that it has started, unless it has ended.
+    pub fn kill(&self) {
+        let children = self.shared.children();
+        if let Some(pid) = self.pid.filter(|pid| children.contains(pid)) {
+            self.shared.send_to(pid, Signal::KILL);
+        }
+    }
+}
+
 impl Shared {
-    /// Whether scripts are being ended, so that the run is going to end by an error.
+    /// Whether programs are being ended, so that the run is going to end by an error.
     fn interrupt(self: &Arc<Self>, signal: i32) -> bool {
         let is_first = self.signal.swap(signal, Ordering::AcqRel) == 0;
         if self.children().is_empty() {
@@ -144,12 +166,16 @@ impl Shared {
     /// One that has ended in the meantime is still a process, because nobody has waited for it.
     fn send(&self, signal: Signal) {
         for pid in self.children().iter().copied() {
-            let _ = if self.has_terminal {
-                kill_process(pid, signal)
-            } else {
-                kill_process_group(pid, signal)
-            };
+            self.send_to(pid, signal);
         }
+    }
+
+    fn send_to(&self, pid: Pid, signal: Signal) {
+        let _ = if self.has_terminal {
+            kill_process(pid, signal)
+        } else {
+            kill_process_group(pid, signal)
+        };
     }
 
     fn children(&self) -> MutexGuard<'_, HashSet<Pid>> {
