@@ -45,7 +45,7 @@ struct Course<'s> {
     registry: &'s mut Registry,
     standard: Standard,
     runs: Vec<Run>,
-    /// The most that one run has left on the disk.
+    /// The most that one run has taken of the disk.
     bytes_max: u64,
 }
 
@@ -60,7 +60,7 @@ struct Turn<'t> {
     index: usize,
 }
 
-/// Room that has to be left beside what a run takes.
+/// Room that has to be left beside what a run takes, which is not known of the first.
 const FREE_BYTES_MIN: u64 = 64 << 20;
 /// Of what a program said before it failed.
 const SAID_LINES_MAX: usize = 3;
@@ -238,9 +238,12 @@ impl Course<'_> {
             source: source.as_deref(),
         };
         rustix::fs::sync();
+        let free = free_bytes(turn.ground)?;
         self.registry.begin()?;
         let seen = start(session, contender, turn.phase, &places, project)?;
         let account = self.registry.end()?;
+        let taken = free.saturating_sub(free_bytes(turn.ground)?);
+        self.bytes_max = self.bytes_max.max(taken);
         self.judge(turn, project, state, &seen, &account)
     }
 
@@ -271,7 +274,6 @@ impl Course<'_> {
         let lock_bytes = lock_bytes(contender, project);
         add_sizes(&mut figures, tree, kept, lock_bytes);
         add_account(&mut figures, account);
-        self.bytes_max = self.bytes_max.max(tree.bytes + kept.bytes);
         let work = self.session.work.to_string_lossy();
         let fault = seen.fault(&work).or_else(|| {
             let (packages, top_names) = (&packages, &top_names);
@@ -286,10 +288,8 @@ impl Course<'_> {
     /// Why a run cannot be made that would fill the disk: what it would fail with could be many
     /// other things. Those that were made before keep their place in the tables.
     fn lacks_room(&self, ground: &Path) -> Result<Option<String>> {
-        let failed = |error: rustix::io::Errno| Error::io("ask for room on", ground, error.into());
-        let room = rustix::fs::statvfs(ground).map_err(failed)?;
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
-        let wanted = 2 * self.bytes_max + FREE_BYTES_MIN;
+        let free = free_bytes(ground)?;
+        let wanted = self.bytes_max + self.bytes_max / 4 + FREE_BYTES_MIN;
         Ok((free < wanted).then(|| {
             format!(
                 "only {free} bytes are free and a run may take {wanted}: take fewer --rounds, or a \
@@ -401,6 +401,13 @@ impl Seen {
         let last = &lines[lines.len().saturating_sub(SAID_LINES_MAX)..];
         Some(format!("{how}: {}", last.join(" / ").replace(work, "[WORK]")))
     }
+}
+
+/// What is left of the filesystem that a folder is on, for us.
+fn free_bytes(folder: &Path) -> Result<u64> {
+    let failed = |error: rustix::io::Errno| Error::io("ask for room on", folder, error.into());
+    let room = rustix::fs::statvfs(folder).map_err(failed)?;
+    Ok(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
 fn lock_bytes(contender: &Contender, project: &Path) -> u64 {
