@@ -267,10 +267,12 @@ fn surroundings(request: &BenchRequest, lock: &Lock, work: &Path) -> String {
     if let Some(bytes) = bytes_per_second {
         let _ = write!(line, " at {} Mbit/s", bytes / registry::BYTES_OF_MEGABIT);
     }
+    let memory =
+        if machine::reports_free_pages() { " (its host takes free memory back)" } else { "" };
     let name = lock.value["name"].as_str().unwrap_or("the project");
     let packages = lock.entries().filter(|(path, _)| path.contains("node_modules/")).count();
     format!(
-        "{}, Linux {}, {cores} cores, {filesystem}, {line} on loopback, {name} ({packages} \
+        "{}, Linux {}, {cores} cores{memory}, {filesystem}, {line} on loopback, {name} ({packages} \
          packages in its lockfile)",
         machine::processor().unwrap_or_else(|| "an unknown processor".to_owned()),
         machine::kernel_release(),
