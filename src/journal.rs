@@ -139,6 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_is_taken_before_what_it_ends_can_ask_for_it() {
+        let journal = Journal::default();
+        let (ending, ended) = std::sync::mpsc::channel();
+        journal.on_signal(move |_| ending.send(()).is_ok());
+        let asking = journal.clone();
+        let asked = std::thread::spawn(move || ended.recv().map(|()| asking.taken_signal()));
+        assert!(journal.interrupt(2));
+        assert_eq!(asked.join().unwrap().unwrap(), Some(2));
+    }
+
+    #[test]
     fn only_one_has_the_last_word() {
         let journal = Journal::default();
         assert!(journal.clone().conclude());
