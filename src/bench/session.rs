@@ -122,8 +122,8 @@ impl Session<'_> {
         Ok(Trace::parse(&text))
     }
 
-    /// The number of the contender whose tree the floor makes again: the first of ours.
-    fn floor_model(&self) -> Option<usize> {
+    /// The number of the contender whose tree the floor makes again.
+    fn first_of_ours(&self) -> Option<usize> {
         let is_ours = |contender: &Contender| contender.manager == Manager::Ringstall;
         self.contenders.iter().position(is_ours)
     }
@@ -146,6 +146,8 @@ impl Course<'_> {
         let count = session.contenders.len();
         // For each contender: nothing yet, or why its warm-up failed if it did.
         let mut warmed: Vec<Option<Option<String>>> = vec![None; count];
+        // The same of the tree that the floor of cold runs makes again.
+        let mut model: Option<Option<String>> = None;
         for phase in session.phases.iter().copied() {
             for round in rounds.clone() {
                 let mut order: Vec<usize> = (0..count).collect();
@@ -154,22 +156,29 @@ impl Course<'_> {
                 }
                 order.retain(|index| session.contenders[*index].takes_part(phase, round));
                 let turn = |index| Turn { ground, filesystem, phase, round, index };
-                // All of them before the first that counts; the floor needs the tree of ours.
-                let model = session.floor_model().filter(|_| {
-                    order.iter().any(|index| session.contenders[*index].manager == Manager::Floor)
-                });
-                for (index, warmed) in warmed.iter_mut().enumerate() {
-                    let is_wanted = phase.has_warm_cache() && order.contains(&index);
-                    if (is_wanted || model == Some(index)) && warmed.is_none() {
-                        *warmed = Some(self.warm_up(turn(index))?);
+                let is_floor = |index: usize| session.contenders[index].manager == Manager::Floor;
+                let first = session.first_of_ours();
+                if phase.has_warm_cache() {
+                    // All of them before the first that counts.
+                    for (index, warmed) in warmed.iter_mut().enumerate() {
+                        if order.contains(&index) && !is_floor(index) && warmed.is_none() {
+                            *warmed = Some(self.warm_up(turn(index))?);
+                        }
                     }
+                } else if let Some(first) = first
+                    && order.iter().copied().any(is_floor)
+                    && model.is_none()
+                {
+                    model = Some(self.make_model(turn(first))?);
                 }
                 for index in order {
-                    let needed = match session.contenders[index].manager {
-                        Manager::Floor => model,
-                        _ => phase.has_warm_cache().then_some(index),
+                    let fault = match (phase.has_warm_cache(), is_floor(index)) {
+                        (true, true) => first.and_then(|first| warmed[first].clone()),
+                        (true, false) => warmed[index].clone(),
+                        (false, true) => model.clone(),
+                        (false, false) => None,
                     };
-                    let fault = needed.and_then(|index| warmed[index].clone().flatten());
+                    let fault = fault.flatten();
                     let run = match fault {
                         None => self.measure(turn(index))?,
                         Some(fault) => turn(index).not_run(session, fault),
@@ -184,17 +193,24 @@ impl Course<'_> {
 
     /// Fills the cache that later runs share. Tells why that failed, if it did.
     fn warm_up(&mut self, turn: Turn<'_>) -> Result<Option<String>> {
-        if self.session.contenders[turn.index].manager == Manager::Floor {
-            return Ok(None);
-        }
+        self.install("warm-up", turn, &turn.warm_state())
+    }
+
+    /// Makes a tree with a cache that no run has, so that none finds its own in memory.
+    fn make_model(&mut self, turn: Turn<'_>) -> Result<Option<String>> {
+        self.install("model", turn, &turn.folder("model").join("state"))
+    }
+
+    /// A cold run that does not count. Tells why it failed, if it did.
+    fn install(&mut self, what: &str, turn: Turn<'_>, state: &Path) -> Result<Option<String>> {
         if let Some(fault) = self.lacks_room(turn.ground)? {
-            return Ok(Some(format!("its warm-up failed: {fault}")));
+            return Ok(Some(format!("its {what} failed: {fault}")));
         }
-        let project = turn.folder("warm-up").join("project");
+        let project = turn.folder(what).join("project");
         let turn = Turn { phase: Phase::Cold, ..turn };
         self.prepare(turn, &project)?;
-        let run = self.measure_in(turn, &project, &turn.warm_state())?;
-        Ok(run.fault.map(|fault| format!("its warm-up failed: {fault}")))
+        let run = self.measure_in(turn, &project, state)?;
+        Ok(run.fault.map(|fault| format!("its {what} failed: {fault}")))
     }
 
     fn measure(&mut self, turn: Turn<'_>) -> Result<Run> {
@@ -321,10 +337,11 @@ impl Turn<'_> {
         self.ground.join(format!("warm-{}", self.index))
     }
 
-    /// The tree that the floor makes again, as the warm-up left it.
+    /// The tree that the floor makes again. That of a warm run is the one that the warm-up left.
     fn floor_source(&self, session: &Session<'_>) -> Option<PathBuf> {
-        let first = Turn { index: session.floor_model()?, ..*self };
-        Some(first.folder("warm-up").join("project/node_modules"))
+        let first = Turn { index: session.first_of_ours()?, ..*self };
+        let what = if self.phase.has_warm_cache() { "warm-up" } else { "model" };
+        Some(first.folder(what).join("project/node_modules"))
     }
 
     fn run(&self, session: &Session<'_>, figures: Figures, fault: Option<String>) -> Run {
