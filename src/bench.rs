@@ -106,8 +106,13 @@ pub const OURS: &str = "ringstall";
 /// Behind the name of one that takes part twice.
 const AGAIN: &str = " again";
 
-/// Measures all that is asked for.
-pub fn run(request: &BenchRequest, reporter: Reporter) -> Result<Report> {
+/// Measures all that is asked for, and hands it to `tell`. What the runs have left is removed after
+/// that: it may take minutes.
+pub fn run(
+    request: &BenchRequest,
+    reporter: Reporter,
+    tell: impl FnOnce(&Report) -> Result<()>,
+) -> Result<()> {
     let lock = Lock::read(&request.project)?;
     let work = Work::make(&request.work, request.keeps_work)?;
     let contenders = contenders(request, &work.directory)?;
@@ -151,9 +156,10 @@ pub fn run(request: &BenchRequest, reporter: Reporter) -> Result<Report> {
     drop(registry);
     let filesystems = request.matrix.filesystems.iter().map(|kind| kind.name()).collect();
     let surroundings = surroundings(request, &lock, &work.directory);
-    work.clear()?;
     let (phases, rounds) = (request.phases.clone(), request.rounds);
-    Ok(Report { surroundings, contenders, phases, filesystems, rounds, runs, trace })
+    let told = tell(&Report { surroundings, contenders, phases, filesystems, rounds, runs, trace });
+    work.clear()?;
+    told
 }
 
 fn fill_mirror(request: &BenchRequest, into: &Path, reporter: Reporter) -> Result<()> {

@@ -11,7 +11,9 @@ use crate::bench::mirror::{MirrorRequest, Packuments, mirror};
 use crate::bench::phase::Phase;
 use crate::bench::registry::{BYTES_OF_MEGABIT, Line};
 use crate::bench::serve::{ServeOptions, Server, to_json};
-use crate::bench::{self, BenchRequest, Rivals, export, floor, ground, measure, plot, table};
+use crate::bench::{
+    self, BenchRequest, Report, Rivals, export, floor, ground, measure, plot, table,
+};
 use crate::cli::{
     BenchAction, BenchArguments, FillArguments, LineArguments, PackumentsArgument, ServeArguments,
 };
@@ -47,15 +49,18 @@ fn compare(
         let words = std::env::args_os().skip(1).chain(["--is-private".into()]);
         return Err(ground::become_private(&request.ringstall, words));
     }
-    let report = bench::run(&request, reporter)?;
+    bench::run(&request, reporter, |report| tell(arguments, report, reporter))
+}
+
+fn tell(arguments: &BenchArguments, report: &Report, reporter: Reporter) -> Result<()> {
     let text = match &arguments.form {
-        form if form.json => export::json(&report),
-        form if form.csv => export::csv(&report),
-        _ => table::markdown(&report),
+        form if form.json => export::json(report),
+        form if form.csv => export::csv(report),
+        _ => table::markdown(report),
     };
     reporter.report(&text)?;
     if let Some(path) = &arguments.form.plot {
-        std::fs::write(path, plot::picture(&report))
+        std::fs::write(path, plot::picture(report))
             .map_err(|error| Error::io("write", path, error))?;
     }
     let faulty = report.runs.iter().filter(|run| run.fault.is_some()).count();
