@@ -1,8 +1,10 @@
 //! What the kernel asks for at least: the folders, hard links and bytes of a tree, by plain calls on
 //! bare threads, with nothing of an installer around them.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -17,9 +19,17 @@ use crate::install::make_pool;
 #[derive(Debug, Default)]
 struct Listing {
     folders: Vec<PathBuf>,
-    /// Regular files, and their length in bytes. Links are left out: installers make those their
-    /// own way.
-    files: Vec<(PathBuf, u64)>,
+    /// Regular files. Symbolic links are left out: installers make those their own way.
+    files: Vec<Listed>,
+}
+
+/// A file of a tree.
+#[derive(Debug)]
+struct Listed {
+    /// In bytes.
+    length: u64,
+    /// All its names: a package that is installed twice is in the cache once.
+    paths: Vec<PathBuf>,
 }
 
 /// Files that a thread takes at a time, and of a folder of the cache.
@@ -30,8 +40,8 @@ const WRITE_BYTES_MAX: usize = 1 << 20;
 /// Makes the folders and hard links of `source` at `target`, which must not be there: what a warm
 /// install takes at least. Reading `source` is not counted.
 ///
-/// With `cache`, a folder that must not be there, as many files of the same length are written to
-/// it, and linked from there: what a cold install takes at least.
+/// With `cache`, a folder that must not be there, files of the same length are written to it, one
+/// for each of `source` however many names it has there, and linked from there: what a cold install takes at least.
 pub fn make_tree(
     source: &Path,
     target: &Path,
@@ -56,6 +66,7 @@ pub fn make_tree(
 /// Folders stand before those below them, as many levels deep as the tree is.
 fn list(source: &Path) -> Result<Listing> {
     let mut listing = Listing::default();
+    let mut places = HashMap::new();
     let mut level = vec![PathBuf::new()];
     while !level.is_empty() {
         let mut below = Vec::new();
@@ -69,7 +80,11 @@ fn list(source: &Path) -> Result<Listing> {
                 if metadata.is_dir() {
                     below.push(at);
                 } else if metadata.is_file() {
-                    listing.files.push((at, metadata.len()));
+                    let place = *places.entry(metadata.ino()).or_insert(listing.files.len());
+                    if place == listing.files.len() {
+                        listing.files.push(Listed { length: metadata.len(), paths: Vec::new() });
+                    }
+                    listing.files[place].paths.push(at);
                 }
             }
         }
@@ -95,9 +110,10 @@ fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir(path).map_err(|error| Error::io("make directory", path, error))
 }
 
-fn link_files(source: &Path, target: &Path, files: &[(PathBuf, u64)]) -> Result<()> {
+fn link_files(source: &Path, target: &Path, files: &[Listed]) -> Result<()> {
     files.par_chunks(FILES_OF_CHUNK).try_for_each(|chunk| {
-        chunk.iter().try_for_each(|(file, _)| link(&source.join(file), &target.join(file)))
+        let mut paths = chunk.iter().flat_map(|file| &file.paths);
+        paths.try_for_each(|path| link(&source.join(path), &target.join(path)))
     })
 }
 
@@ -105,16 +121,16 @@ fn link(from: &Path, to: &Path) -> Result<()> {
     fs::hard_link(from, to).map_err(|error| Error::io("link", to, error))
 }
 
-fn write_files(cache: &Path, target: &Path, files: &[(PathBuf, u64)]) -> Result<()> {
+fn write_files(cache: &Path, target: &Path, files: &[Listed]) -> Result<()> {
     // What is in them makes no difference to the kernel.
     let bytes = vec![b'x'; WRITE_BYTES_MAX];
     files.par_chunks(FILES_OF_CHUNK).enumerate().try_for_each(|(number, chunk)| {
         let folder = cache.join(number.to_string());
         make_folder(&folder)?;
-        chunk.iter().enumerate().try_for_each(|(number, (file, length))| {
+        chunk.iter().enumerate().try_for_each(|(number, file)| {
             let path = folder.join(number.to_string());
-            write(&path, *length, &bytes).map_err(|error| Error::io("write", &path, error))?;
-            link(&path, &target.join(file))
+            write(&path, file.length, &bytes).map_err(|error| Error::io("write", &path, error))?;
+            file.paths.iter().try_for_each(|to| link(&path, &target.join(to)))
         })
     })
 }
@@ -133,7 +149,6 @@ fn write(path: &Path, length: u64, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt as _;
 
     const FOLDERS: usize = 2 * FILES_OF_CHUNK;
 
@@ -175,6 +190,19 @@ mod tests {
             assert_ne!(to.ino(), from.ino(), "{path}");
         }
         assert_eq!(fs::read_dir(&cache).unwrap().count(), FOLDERS / FILES_OF_CHUNK);
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_written_once() {
+        let temp = tempfile::tempdir().unwrap();
+        let [source, target, cache] =
+            ["source", "target", "cache"].map(|name| temp.path().join(name));
+        fs::create_dir_all(source.join("b")).unwrap();
+        fs::write(source.join("a"), "a").unwrap();
+        fs::hard_link(source.join("a"), source.join("b/a")).unwrap();
+        make_tree(&source, &target, Some(&cache), 2).unwrap();
+        let [one, other] = ["a", "b/a"].map(|path| fs::metadata(target.join(path)).unwrap());
+        assert_eq!((one.ino(), one.nlink()), (other.ino(), 3));
     }
 
     #[test]
