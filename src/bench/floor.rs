@@ -1,5 +1,5 @@
-//! What the kernel asks for at least: the folders, hard links and bytes of a tree, by plain calls on
-//! bare threads, with nothing of an installer around them.
+//! What the kernel asks for at least: the folders, hard links and bytes of a tree, by plain calls
+//! on bare threads, with nothing of an installer around them.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -41,7 +41,8 @@ const WRITE_BYTES_MAX: usize = 1 << 20;
 /// install takes at least. Reading `source` is not counted.
 ///
 /// With `cache`, a folder that must not be there, files of the same length are written to it, one
-/// for each of `source` however many names it has there, and linked from there: what a cold install takes at least.
+/// for each of `source` however many names it has there, and linked from there: what a cold install
+/// takes at least.
 pub fn make_tree(
     source: &Path,
     target: &Path,
