@@ -74,8 +74,8 @@ impl Running {
         Some(self.shared.signal.load(Ordering::Acquire)).filter(|signal| *signal != 0)
     }
 
-    /// After a signal, what programs have to say for themselves is of no interest. `doing` says what
-    /// they were started for.
+    /// After a signal, what programs have to say for themselves is of no interest. `doing` says
+    /// what they were started for.
     pub fn check_signal(&self, doing: &str) -> Result<()> {
         let Some(signal) = self.signal() else { return Ok(()) };
         let message = format!("interrupted by signal {signal} while {doing}");

@@ -45,8 +45,8 @@ impl Partial {
         Ok(Self { file_name, is_old, is_version_4, head, packages, by_address })
     }
 
-    /// Gives the root the dependencies that a lockfile of version 1 leaves to package.json: whatever
-    /// lies in the root's `node_modules`, which is never less than what the root asks for.
+    /// Gives the root the dependencies that a lockfile of version 1 leaves to package.json:
+    /// whatever lies in the root's `node_modules`, never less than what the root asks for.
     pub fn add_dependencies_of_root(&mut self) {
         if self.packages.contains_key("") {
             return;

@@ -150,7 +150,8 @@ fn a_signal_ends_git_and_what_it_has_started() {
         let output = command.wait_with_output().unwrap();
         assert_eq!(output.status.signal(), Some(15));
         let outcome = project.outcome(&output);
-        let expected = "error: EINTERRUPTED: interrupted by signal 15 while git repositories were being packed\n";
+        let doing = "git repositories were being packed";
+        let expected = format!("error: EINTERRUPTED: interrupted by signal 15 while {doing}\n");
         assert_eq!(outcome.stderr, expected);
         assert_let_go(ssh);
         assert!(!project.path().join("node_modules").exists());
