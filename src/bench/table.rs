@@ -151,13 +151,12 @@ fn line(text: &mut String, cells: impl Iterator<Item = String>) {
     let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
 
-/// How ours compare with all others, and with plain calls.
+/// How each compares with all others, and with plain calls.
 fn ratios(text: &mut String, report: &Report, rows: &[Row<'_>]) {
     let has_row = |label: &&String| rows.iter().any(|row| row.contender.label == **label);
     let references: Vec<_> = report.references().filter(has_row).collect();
-    let ours: Vec<_> =
-        rows.iter().filter(|row| row.contender.manager == Manager::Ringstall).collect();
-    if references.is_empty() || ours.is_empty() {
+    let is_ours = |row: &Row<'_>| row.contender.manager == Manager::Ringstall;
+    if references.is_empty() || !rows.iter().any(is_ours) {
         return;
     }
     text.push_str("\nRatios of runs in the same round:\n\n");
@@ -166,7 +165,8 @@ fn ratios(text: &mut String, report: &Report, rows: &[Row<'_>]) {
         .flat_map(|label| [format!("wall / {label}"), format!("switches / {label}")])
         .collect();
     head(text, report, heads.iter().map(String::as_str));
-    for row in ours {
+    let has_other = |row: &&Row<'_>| references.iter().any(|label| row.contender.label != **label);
+    for row in rows.iter().filter(has_other) {
         let cells = references.iter().flat_map(|label| {
             let is_other =
                 |other: &&Row<'_>| other.contender.label == **label && row.is_beside(other);

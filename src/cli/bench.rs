@@ -45,7 +45,7 @@ pub struct ContestArguments {
     /// Another build of ringstall, as NAME=PATH; can be given several times
     #[arg(long, value_name = "NAME=PATH")]
     pub ours: Vec<String>,
-    /// The hard links of the tree by plain calls, too: what p4 takes at least
+    /// A program that makes the folders, links and (p3) bytes of the tree by plain calls, too
     #[arg(long)]
     pub floor: bool,
     /// Ours with all combinations of io=, net=, jobs=, batch=, link=; on new filesystems with
