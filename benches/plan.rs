@@ -27,6 +27,7 @@ use ringstall::project::{Project, ProjectText, TargetTexts};
 use ringstall::registry::Registries;
 use ringstall::selection::Selection;
 use ringstall::sources::allowance::Allowances;
+use ringstall::workers::Workers;
 use serde_json::Value;
 
 use common::{Arguments, Table, count, in_rounds, in_turn, milliseconds, number, spread, timed};
@@ -151,8 +152,9 @@ fn make_plan<'p>(graph: &Graph<'p>, project: &Project<'p>, platform: &Platform) 
 
 fn make_hidden_lock(graph: &Graph<'_>, project: &Project<'_>, plan: &Plan<'_>) -> String {
     let (bundles, built) = (BundleTexts::default(), HashSet::new());
+    let workers = Workers::new(common::workers());
     let nodes = plan.listed(graph);
-    hidden_lock(graph, nodes, &bundles, &project.lockfile_head, false, &built)
+    hidden_lock(graph, nodes, &bundles, &project.lockfile_head, false, &built, workers)
 }
 
 /// The hidden lockfile has what was planned, and of a lockfile that was made here it is known what

@@ -60,25 +60,24 @@ const RETRIES_MAX: u8 = 1;
 
 /// Finds what the cache holds; the others are left without.
 pub fn look_up(site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<()> {
-    use rayon::prelude::*;
-    site.pool.install(|| {
-        parcels.par_iter_mut().with_min_len(PACKAGES_AT_ONCE).try_for_each(|parcel| {
-            let find = |key: CacheKey| {
-                let index = site.cache.lookup(site.bases, &key)?;
-                Ok(index.map(|index| (key, index)))
-            };
-            parcel.stored = match &parcel.integrity {
-                None => match find(CacheKey::unlocked(parcel.url.as_str()))? {
-                    None => sources::look_up_plain(parcel, find)?,
-                    found => found,
-                },
-                Some(integrity) => {
-                    integrity.cache_keys().find_map(|key| find(key).transpose()).transpose()?
-                }
-            };
-            Ok(())
-        })
-    })
+    let find = |key: CacheKey| {
+        let index = site.cache.lookup(site.bases, &key)?;
+        Ok(index.map(|index| (key, index)))
+    };
+    let found =
+        site.workers.try_map(parcels, PACKAGES_AT_ONCE, |parcel| match &parcel.integrity {
+            None => find(CacheKey::unlocked(parcel.url.as_str())),
+            Some(integrity) => {
+                integrity.cache_keys().find_map(|key| find(key).transpose()).transpose()
+            }
+        })?;
+    for (parcel, found) in parcels.iter_mut().zip(found) {
+        parcel.stored = match found {
+            None if parcel.integrity.is_none() => sources::look_up_plain(parcel, find)?,
+            found => found,
+        };
+    }
+    Ok(())
 }
 
 /// Places all parcels, fetching those that are not stored. Downloads start before `make_room` is
@@ -198,8 +197,8 @@ impl Depot<'_, '_> {
         let weights: Vec<_> =
             self.stored.iter().map(|number| self.parcels[*number].weight()).collect();
         let pieces = self.site.pieces(class, &weights, PACKAGES_AT_ONCE);
-        self.site.pool.broadcast(|_| {
-            let mut queue = self.site.queue(self.site.pool.current_num_threads());
+        self.site.workers.each(|| {
+            let mut queue = self.site.queue(self.site.workers.count());
             let mut placed = Placed::default();
             let mut done = self.place_stored(&mut queue, &pieces, &mut placed);
             if !self.at_hand.is_empty() || arrivals.is_some() {

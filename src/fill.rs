@@ -45,7 +45,7 @@ impl Supply<'_> {
         if parcels.iter().any(is_missing)
             && let Some(cache) = self.settings.npm_cache.as_deref().and_then(NpmCache::open)
         {
-            cache.look_up(site.pool, parcels, self.settings.prefer_online);
+            cache.look_up(site.workers, parcels, self.settings.prefer_online);
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use rayon::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -22,6 +21,7 @@ use crate::graph::{Graph, Node, NodeId};
 use crate::json::Bundle;
 use crate::lockfile::read_text;
 use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use crate::workers::Workers;
 
 /// Where it lies, relative to the project's root.
 pub const HIDDEN_LOCK_PATH: &str = "node_modules/.package-lock.json";
@@ -72,28 +72,25 @@ pub fn hidden_lock(
     head: &[(Cow<'_, str>, &RawValue)],
     hides_resolved: bool,
     built: &HashSet<NodeId>,
+    workers: Workers,
 ) -> String {
     let mut nodes: Vec<_> = nodes.collect();
     let path = |id: &NodeId| graph.node(*id).path.as_str();
     nodes.sort_by(|first, second| locale_compare(path(first), path(second)));
-    let entries: Vec<String> = nodes
-        .par_iter()
-        .with_min_len(ENTRIES_AT_ONCE)
-        .map(|id| {
-            let mut entry = format!("\n    {}: ", quoted(path(id)));
-            let brought = bundles.manifest(*id);
-            let mut fields = fields(graph, *id, brought.as_ref());
-            let is_link = graph.node(*id).link_target.is_some();
-            if hides_resolved && !is_link && graph.is_from_registry(*id) {
-                fields.retain(|(key, _)| key != "resolved");
-            }
-            if built.contains(id) && !fields.iter().any(|(key, _)| key == INSTALL_SCRIPT) {
-                fields.push((INSTALL_SCRIPT.into(), "true".into()));
-            }
-            write_object(&mut entry, &mut fields, 3);
-            entry
-        })
-        .collect();
+    let entries = workers.map(&nodes, ENTRIES_AT_ONCE, |id| {
+        let mut entry = format!("\n    {}: ", quoted(path(id)));
+        let brought = bundles.manifest(*id);
+        let mut fields = fields(graph, *id, brought.as_ref());
+        let is_link = graph.node(*id).link_target.is_some();
+        if hides_resolved && !is_link && graph.is_from_registry(*id) {
+            fields.retain(|(key, _)| key != "resolved");
+        }
+        if built.contains(id) && !fields.iter().any(|(key, _)| key == INSTALL_SCRIPT) {
+            fields.push((INSTALL_SCRIPT.into(), "true".into()));
+        }
+        write_object(&mut entry, &mut fields, 3);
+        entry
+    });
     let end = if nodes.is_empty() { "}" } else { "\n  }" };
     let mut fields: Vec<Field<'_>> = head
         .iter()

@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rayon::ThreadPool;
-
 use crate::backend::{
     Bases, FileEngineChoice, FileEngines, LinkMode, NetworkDriver, Tally, Usage, network,
     schedule_in_batches, usage,
@@ -15,7 +13,7 @@ use crate::check::check;
 use crate::clear::{Aside, check_tops, remove_packages};
 use crate::config::Settings;
 use crate::delivery::{Delivered, Parcel};
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::fill::Supply;
 use crate::finish::{make_links, write_hidden_lock};
 use crate::graph::{Graph, NodeId};
@@ -39,6 +37,7 @@ use crate::scripts::{Policy, ScriptMode, ScriptSummary, Scripts};
 use crate::selection::{Selection, Viewpoint};
 use crate::site::Site;
 use crate::unverified::Unverified;
+use crate::workers::Workers;
 
 mod building;
 mod reusing;
@@ -128,11 +127,11 @@ pub fn ci(request: &Request, reporter: Reporter) -> Result<Summary> {
     }
     let reading = text.read_lockfile()?;
     let cache = Cache::open(&request.cache, request.umask, journal.board())?;
-    let pool = make_pool(request.jobs)?;
+    let workers = Workers::new(request.jobs);
     let bases = Bases::open(cache.directory(), directory)?;
     network::check(request.network_driver)?;
     let engines = FileEngines::new(request.file_engine, &bases)?;
-    let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
+    let site = Site { bases: &bases, engines: &engines, cache: &cache, workers, journal };
     let (whole, mut inflated) =
         read_whole(&site, &request.supply(), Some(&text), reading, &mut phases)?;
     let completed = std::mem::take(&mut inflated.text);
@@ -380,8 +379,8 @@ impl<'p> Installation<'_, 'p> {
         let hides_resolved = self.request.settings.omit_lockfile_registry_resolved;
         let built = self.built();
         let head = &self.project.lockfile_head;
-        let make = || hidden_lock(self.graph, nodes, &bundles, head, hides_resolved, &built);
-        let text = self.site.pool.install(make);
+        let workers = self.site.workers;
+        let text = hidden_lock(self.graph, nodes, &bundles, head, hides_resolved, &built, workers);
         write_hidden_lock(directory, &text)
     }
 
@@ -439,15 +438,4 @@ fn make_plan<'p>(
         unavailable: &inflated.unavailable.iter().map(|(path, _)| path.clone()).collect(),
     };
     Plan::new(graph, project, &choice, &settings.registries)
-}
-
-pub(crate) fn make_pool(jobs: usize) -> Result<ThreadPool> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(jobs)
-        .thread_name(|index| format!("worker-{index}"))
-        .build()
-        .map_err(|cause| {
-            Error::new(Code::Io, format!("failed to start {}", count(jobs, "thread")))
-                .with_source(cause)
-        })
 }

@@ -61,4 +61,5 @@ pub mod specifier;
 pub mod tls;
 pub mod unverified;
 pub mod watch;
+pub mod workers;
 pub mod workspaces;

@@ -9,13 +9,12 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rayon::ThreadPool;
-use rayon::prelude::*;
 use rustix::fs::{Access, AtFlags, CWD};
 use url::Url;
 
 use crate::delivery::Parcel;
 use crate::integrity::{Algorithm, Integrity};
+use crate::workers::Workers;
 
 mod requests;
 
@@ -51,19 +50,18 @@ impl NpmCache {
 
     /// Finds the parcels that are neither stored nor at hand. With `asks_anew`, an address is worth
     /// nothing: only what the lockfile has the integrity of is taken.
-    pub fn look_up(&self, pool: &ThreadPool, parcels: &mut [Parcel<'_>], asks_anew: bool) {
-        let is_wanted =
-            |parcel: &&mut Parcel<'_>| parcel.stored.is_none() && parcel.at_hand.is_none();
-        pool.install(|| {
-            parcels.par_iter_mut().with_min_len(PACKAGES_AT_ONCE).filter(is_wanted).for_each(
-                |parcel| {
-                    parcel.cached_by_npm = match &parcel.integrity {
-                        None if asks_anew => None,
-                        integrity => self.find(integrity.as_ref(), &parcel.url),
-                    };
-                },
-            );
+    pub fn look_up(&self, workers: Workers, parcels: &mut [Parcel<'_>], asks_anew: bool) {
+        let found = workers.map(parcels, PACKAGES_AT_ONCE, |parcel| {
+            let is_wanted = parcel.stored.is_none() && parcel.at_hand.is_none();
+            match &parcel.integrity {
+                None if asks_anew => None,
+                integrity if is_wanted => self.find(integrity.as_ref(), &parcel.url),
+                _ => None,
+            }
         });
+        for (parcel, found) in parcels.iter_mut().zip(found) {
+            parcel.cached_by_npm = found;
+        }
     }
 
     /// By its content, which npm names by the algorithm that it was asked to check. A lockfile

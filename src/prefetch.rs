@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::fill::Supply;
 use crate::graph::Graph;
 use crate::inflate::{Inflated, read_whole};
-use crate::install::{Summary, make_pool};
+use crate::install::Summary;
 use crate::journal::Journal;
 use crate::lockfile::{Lockfile, LockfileText};
 use crate::parcels::{Placements, pack};
@@ -32,6 +32,7 @@ use crate::report::Reporter;
 use crate::scripts::{Policy, ScriptMode};
 use crate::selection::Selection;
 use crate::site::Site;
+use crate::workers::Workers;
 use crate::workspaces::locked_workspaces;
 
 /// What is to be fetched, and how.
@@ -60,11 +61,11 @@ pub fn prefetch(request: &Request, reporter: Reporter) -> Result<Summary> {
     let reading = Lockfile::read(&text)?;
 
     let cache = Cache::open(&request.cache, request.umask, journal.board())?;
-    let pool = make_pool(request.jobs)?;
+    let workers = Workers::new(request.jobs);
     let bases = Bases::open(cache.directory(), &request.directory)?;
     network::check(request.network_driver)?;
     let engines = FileEngines::new(request.file_engine, &bases)?;
-    let site = Site { bases: &bases, engines: &engines, cache: &cache, pool: &pool, journal };
+    let site = Site { bases: &bases, engines: &engines, cache: &cache, workers, journal };
     let supply = Supply { settings, driver: request.network_driver };
     let (whole, mut inflated) = read_whole(&site, &supply, None, reading, &mut phases)?;
     let completed = std::mem::take(&mut inflated.text);

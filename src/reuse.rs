@@ -23,11 +23,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use rayon::ThreadPool;
-use rayon::prelude::*;
-
 use crate::cache::Cache;
 use crate::error::{Error, Result};
+use crate::workers::Workers;
 
 mod asked;
 mod bytes;
@@ -117,36 +115,32 @@ impl<'r> Reuse<'r> {
     }
 
     /// The record, if the same is asked as then and all is as it was.
-    pub fn unchanged(&self, pool: &ThreadPool, asked: Digest) -> Option<&Record> {
+    pub fn unchanged(&self, workers: Workers, asked: Digest) -> Option<&Record> {
         let record = self.record.as_ref().filter(|record| record.asked == Some(asked))?;
         let depth = self.depth?;
-        let is_same = |unit: &Unit| verify(&self.base, &unit.row, depth) == Verdict::Same;
-        pool.install(|| {
-            record.units.par_iter().with_min_len(UNITS_AT_ONCE).all(is_same).then_some(record)
-        })
+        let see = |unit: &Unit| match verify(&self.base, &unit.row, depth) {
+            Verdict::Same => Ok(()),
+            _ => Err(()),
+        };
+        workers.try_map(&record.units, UNITS_AT_ONCE, see).is_ok().then_some(record)
     }
 
     /// What is there already of what is to be put there.
-    pub fn keep(&self, pool: &ThreadPool, fingerprints: &Fingerprints) -> Kept {
+    pub fn keep(&self, workers: Workers, fingerprints: &Fingerprints) -> Kept {
         let (Some(depth), Some(record)) = (self.depth, &self.record) else {
             return Kept::default();
         };
-        let verdicts: Vec<_> = pool.install(|| {
-            let known = record.units.par_iter().with_min_len(UNITS_AT_ONCE);
-            known
-                .filter_map(|unit| {
-                    let wanted = fingerprints.get(&unit.path)?;
-                    let verdict = match verify(&self.base, &unit.row, depth) {
-                        // Whether the cache can be trusted is for the files to tell.
-                        Verdict::Changed => verify(&self.base, &unit.row, Depth::Files),
-                        verdict => verdict,
-                    };
-                    Some((unit, wanted, verdict))
-                })
-                .collect()
+        let verdicts = workers.map(&record.units, UNITS_AT_ONCE, |unit| {
+            let wanted = fingerprints.get(&unit.path)?;
+            let verdict = match verify(&self.base, &unit.row, depth) {
+                // Whether the cache can be trusted is for the files to tell.
+                Verdict::Changed => verify(&self.base, &unit.row, Depth::Files),
+                verdict => verdict,
+            };
+            Some((unit, wanted, verdict))
         });
         let mut kept = Kept::default();
-        for (unit, wanted, verdict) in verdicts {
+        for (unit, wanted, verdict) in verdicts.into_iter().flatten() {
             match verdict {
                 Verdict::Same
                     if *wanted == Some(unit.fingerprint) && self.is_in_folders(&unit.path) =>
@@ -178,7 +172,7 @@ impl<'r> Reuse<'r> {
 
     /// Records an install that came to its end. Where that cannot be done the next run has none,
     /// and installs all anew.
-    pub fn write(&self, pool: &ThreadPool, kept: &Kept, outcome: Outcome) -> io::Result<()> {
+    pub fn write(&self, workers: Workers, kept: &Kept, outcome: Outcome) -> io::Result<()> {
         if self.depth.is_none() {
             return Ok(());
         }
@@ -191,33 +185,32 @@ impl<'r> Reuse<'r> {
             .collect();
         let done = settle();
         let before_scripts = outcome.before_scripts.unwrap_or(done);
-        let seen = |path: String, fingerprint: Digest, seen: io::Result<Seen>| {
+        let seen = |path: &str, fingerprint: Digest, seen: io::Result<Seen>| {
             let Seen { row, latest } = seen?;
             if latest > done {
                 return Err(io::Error::other(format!("`{path}` was changed meanwhile")));
             }
             let is_as_placed = latest <= before_scripts;
             let fingerprint = if is_as_placed { fingerprint } else { Digest::default() };
-            Ok(Unit { path, fingerprint, row })
+            Ok(Unit { path: path.to_owned(), fingerprint, row })
         };
-        let see = |(path, fingerprint): (String, Option<Digest>)| {
+        let see = |(path, fingerprint): &(&String, &Option<Digest>)| {
             if let Some(Unit { fingerprint, row, .. }) = before.get(path.as_str()) {
-                return Ok(Unit { path, fingerprint: *fingerprint, row: row.clone() });
+                let (fingerprint, row) = (*fingerprint, row.clone());
+                return Ok(Unit { path: (*path).clone(), fingerprint, row });
             }
             let found = survey(self.project, &self.base, path.as_bytes());
             seen(path, fingerprint.unwrap_or_default(), found)
         };
-        let mut units: Vec<Unit> = pool.install(|| {
-            let wanted: Vec<_> = outcome.fingerprints.into_iter().collect();
-            wanted.into_par_iter().with_min_len(UNITS_AT_ONCE).map(see).collect::<io::Result<_>>()
-        })?;
+        let wanted: Vec<_> = outcome.fingerprints.iter().collect();
+        let mut units = workers.try_map(&wanted, UNITS_AT_ONCE, see)?;
         for path in outcome.others.whole {
             let found = survey(self.project, &self.base, path.as_bytes());
-            units.push(seen(path, Digest::default(), found)?);
+            units.push(seen(&path, Digest::default(), found)?);
         }
         for path in outcome.others.alone {
             let found = glance(&self.base, path.as_bytes());
-            units.push(seen(path, Digest::default(), found)?);
+            units.push(seen(&path, Digest::default(), found)?);
         }
         let has_run_scripts = outcome.before_scripts.is_some();
         let Outcome { asked, tallies, warnings, link_targets, built, .. } = outcome;

@@ -4,12 +4,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rayon::ThreadPool;
-
 use crate::backend::{Base, Bases, Class, Engine, FileEngines, FileQueue, Operation};
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::journal::Journal;
+use crate::workers::Workers;
 
 /// The same for all of an installation.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +16,7 @@ pub struct Site<'s> {
     pub bases: &'s Bases,
     pub engines: &'s FileEngines,
     pub cache: &'s Cache,
-    pub pool: &'s ThreadPool,
+    pub workers: Workers,
     pub journal: &'s Journal,
 }
 
@@ -40,7 +39,7 @@ impl Site<'_> {
     /// are of a few items where a worker carries them out itself, for an even end, and its whole
     /// share where it hands them to the kernel.
     pub fn pieces(&self, class: Class, weights: &[u64], few: usize) -> Vec<Range<usize>> {
-        let workers = self.pool.current_num_threads();
+        let workers = self.workers.count();
         match self.engines.engine(class, Base::Project) {
             Engine::Threads => {
                 let starts = (0..weights.len()).step_by(few);
@@ -59,12 +58,12 @@ impl Site<'_> {
         let next = AtomicUsize::new(0);
         let is_stopped = AtomicBool::new(false);
         let first_error = Mutex::new(None);
-        self.pool.broadcast(|_| {
+        self.workers.each(|| {
             let mut pieces = std::iter::from_fn(|| {
                 let piece = pieces.get(next.fetch_add(1, Ordering::Relaxed))?;
                 (!is_stopped.load(Ordering::Relaxed)).then(|| &operations[piece.clone()])
             });
-            let mut queue = self.queue(self.pool.current_num_threads());
+            let mut queue = self.queue(self.workers.count());
             let mut pushed =
                 pieces.by_ref().flatten().map(|operation| push(&mut queue, operation.clone()));
             let pushed = pushed.try_for_each(|pushed| pushed);
@@ -116,7 +115,7 @@ pub fn finish(queue: &mut FileQueue) -> Result<()> {
 pub(crate) mod tests {
     use std::path::Path;
 
-    use super::{Site, even_pieces};
+    use super::{Site, Workers, even_pieces};
     use crate::backend::{Bases, engines_to_test};
     use crate::cache::Cache;
     use crate::journal::Journal;
@@ -156,9 +155,9 @@ pub(crate) mod tests {
             let cache = Cache::open(&root.path().join("cache"), 0o022, journal.board()).unwrap();
             let bases = Bases::open(cache.directory(), project.path()).unwrap();
             let engines = engines_to_test(&bases).swap_remove(number);
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+            let workers = Workers::new(2);
             let (bases, engines) = (&bases, &engines);
-            let site = Site { bases, engines, cache: &cache, pool: &pool, journal: &journal };
+            let site = Site { bases, engines, cache: &cache, workers, journal: &journal };
             test(&site, project.path());
         }
     }

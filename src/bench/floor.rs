@@ -1,5 +1,5 @@
 //! What the kernel asks for at least: the folders, hard links and bytes of a tree, by plain calls
-//! of a pool of threads, with nothing of an installer around them.
+//! of bare threads, with nothing of an installer around them.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -8,12 +8,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rayon::prelude::*;
-
 use super::measure::{Measured, Used};
-use crate::backend::usage;
+use crate::backend::{schedule_in_batches, usage};
 use crate::error::{Error, Result};
-use crate::install::make_pool;
+use crate::workers::Workers;
 
 /// A tree, as it is to be made again.
 #[derive(Debug, Default)]
@@ -50,15 +48,19 @@ pub fn make_tree(
     threads: usize,
 ) -> Result<Measured> {
     let listing = list(source)?;
-    let pool = make_pool(threads)?;
+    // As an installation has it, and as little needed.
+    let _ = schedule_in_batches();
+    let workers = Workers::new(threads);
     let before = usage();
     let start = Instant::now();
-    pool.install(|| {
-        make_folders(target, &listing.folders)?;
-        let Some(cache) = cache else { return link_files(source, target, &listing.files) };
-        make_folder(cache)?;
-        write_files(cache, target, &listing.files)
-    })?;
+    make_folders(target, &listing.folders, workers)?;
+    match cache {
+        None => link_files(source, target, &listing.files, workers)?,
+        Some(cache) => {
+            make_folder(cache)?;
+            write_files(cache, target, &listing.files, workers)?;
+        }
+    }
     let wall = start.elapsed().as_secs_f64();
     let used = Some(Used::from(usage().since(&before)));
     Ok(Measured { exit_code: Some(0), wall, used })
@@ -96,14 +98,12 @@ fn list(source: &Path) -> Result<Listing> {
 }
 
 /// One level after the other.
-fn make_folders(target: &Path, folders: &[PathBuf]) -> Result<()> {
+fn make_folders(target: &Path, folders: &[PathBuf], workers: Workers) -> Result<()> {
     make_folder(target)?;
     let depth = |folder: &PathBuf| folder.components().count();
     folders.chunk_by(|one, next| depth(one) == depth(next)).try_for_each(|level| {
-        let chunks = level.par_chunks(FILES_OF_CHUNK);
-        chunks.try_for_each(|chunk| {
-            chunk.iter().try_for_each(|folder| make_folder(&target.join(folder)))
-        })
+        let make = |folder: &PathBuf| make_folder(&target.join(folder));
+        workers.try_map(level, FILES_OF_CHUNK, make).map(drop)
     })
 }
 
@@ -111,21 +111,21 @@ fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir(path).map_err(|error| Error::io("make directory", path, error))
 }
 
-fn link_files(source: &Path, target: &Path, files: &[Listed]) -> Result<()> {
-    files.par_chunks(FILES_OF_CHUNK).try_for_each(|chunk| {
-        let mut paths = chunk.iter().flat_map(|file| &file.paths);
-        paths.try_for_each(|path| link(&source.join(path), &target.join(path)))
-    })
+fn link_files(source: &Path, target: &Path, files: &[Listed], workers: Workers) -> Result<()> {
+    let link = |path: &PathBuf| link(&source.join(path), &target.join(path));
+    let link_all = |file: &Listed| file.paths.iter().try_for_each(link);
+    workers.try_map(files, FILES_OF_CHUNK, link_all).map(drop)
 }
 
 fn link(from: &Path, to: &Path) -> Result<()> {
     fs::hard_link(from, to).map_err(|error| Error::io("link", to, error))
 }
 
-fn write_files(cache: &Path, target: &Path, files: &[Listed]) -> Result<()> {
+fn write_files(cache: &Path, target: &Path, files: &[Listed], workers: Workers) -> Result<()> {
     // What is in them makes no difference to the kernel.
     let bytes = vec![b'x'; WRITE_BYTES_MAX];
-    files.par_chunks(FILES_OF_CHUNK).enumerate().try_for_each(|(number, chunk)| {
+    let chunks: Vec<_> = files.chunks(FILES_OF_CHUNK).enumerate().collect();
+    let write = |(number, chunk): &(usize, &[Listed])| {
         let folder = cache.join(number.to_string());
         make_folder(&folder)?;
         chunk.iter().enumerate().try_for_each(|(number, file)| {
@@ -133,7 +133,8 @@ fn write_files(cache: &Path, target: &Path, files: &[Listed]) -> Result<()> {
             write(&path, file.length, &bytes).map_err(|error| Error::io("write", &path, error))?;
             file.paths.iter().try_for_each(|to| link(&path, &target.join(to)))
         })
-    })
+    };
+    workers.try_map(&chunks, 1, write).map(drop)
 }
 
 fn write(path: &Path, length: u64, bytes: &[u8]) -> io::Result<()> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Installation, Request, Summary, machine, make_pool};
+use super::{Installation, Request, Summary, machine};
 use crate::cache::Cache;
 use crate::config::Settings;
 use crate::delivery::Parcel;
@@ -17,6 +17,7 @@ use crate::reuse::record::Tallies;
 use crate::reuse::units::{fingerprints, is_of_every_run};
 use crate::reuse::{Asked, Kept, Machine, Others, Outcome, Reuse};
 use crate::selection::Selection;
+use crate::workers::Workers;
 use crate::workspaces::{Workspace, find_workspaces};
 
 /// The summary of an install that has nothing to do; `None` where it has, or may have.
@@ -30,9 +31,9 @@ pub(super) fn unchanged(request: &Request, text: &ProjectText) -> Result<Option<
     let targets = TargetTexts::read_all(directory, known)?;
     let machine = machine(request, &cache);
     let asked = Question { request, text, machine: &machine, selection: &selection };
-    let pool = make_pool(request.jobs)?;
     let asked = asked.digest(&workspaces, &targets);
-    let Some(record) = asked.and_then(|asked| reuse.unchanged(&pool, asked)) else {
+    let Some(record) = asked.and_then(|asked| reuse.unchanged(Workers::new(request.jobs), asked))
+    else {
         return Ok(None);
     };
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
@@ -97,7 +98,7 @@ impl<'p> Installation<'_, 'p> {
         let counts = self.policy.runs_any() || self.reuse.has_run_scripts();
         let built = if counts { self.reuse.built() } else { &[] };
         let wanted = fingerprints(self.graph, &self.plan, parcels, &how, built);
-        let kept = self.reuse.keep(self.site.pool, &wanted);
+        let kept = self.reuse.keep(self.site.workers, &wanted);
         self.outcome.fingerprints = wanted;
         self.outcome.others = self.others();
         for parcel in &mut *parcels {
@@ -147,7 +148,7 @@ impl<'p> Installation<'_, 'p> {
         let path = |id: &NodeId| self.graph.node(*id).path.as_str().to_owned();
         outcome.built = self.with_scripts.iter().map(path).collect();
         outcome.built.sort_unstable();
-        if let Err(error) = self.reuse.write(self.site.pool, kept, outcome) {
+        if let Err(error) = self.reuse.write(self.site.workers, kept, outcome) {
             let why = format!("the next run will reuse nothing, this one is not recorded: {error}");
             self.reporter.detail(&why);
         }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -53,8 +53,8 @@ struct Open<'t> {
 #[derive(Debug, Default)]
 struct Tracks {
     names: Vec<String>,
-    of_threads: HashMap<ThreadId, usize>,
-    of_downloads: HashMap<usize, usize>,
+    /// By name: the threads of a later stage go on where those of an earlier one have ended.
+    numbers: HashMap<String, usize>,
     spans: Vec<Closed>,
     left_out: usize,
 }
@@ -116,21 +116,15 @@ impl Trace {
 
 impl Tracks {
     fn track(&mut self, lane: Lane) -> usize {
-        let next = self.names.len();
-        let thread = thread::current();
-        let (track, name) = match lane {
-            Lane::ThisThread => (
-                *self.of_threads.entry(thread.id()).or_insert(next),
-                thread.name().unwrap_or("unnamed").to_owned(),
-            ),
-            Lane::Download(number) => {
-                (*self.of_downloads.entry(number).or_insert(next), format!("download {number}"))
-            }
+        let name = match lane {
+            Lane::ThisThread => thread::current().name().unwrap_or("unnamed").to_owned(),
+            Lane::Download(number) => format!("download {number}"),
         };
-        if track == next {
-            self.names.push(name);
-        }
-        track
+        let next = self.names.len();
+        *self.numbers.entry(name).or_insert_with_key(|name| {
+            self.names.push(name.clone());
+            next
+        })
     }
 
     /// The names of process and tracks, then the spans in the order of their ends.
