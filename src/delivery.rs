@@ -5,7 +5,6 @@
 //! hand-offs are where context switches come from.
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -14,7 +13,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::mpsc;
 
-use crate::backend::{Class, FileQueue, schedule_in_batches};
+use crate::backend::{Base, Class, Engine, FileQueue, schedule_in_batches};
 use crate::cache::Index;
 use crate::error::{Code, Error, Result};
 use crate::extract::{self, Extractor, Identity};
@@ -24,7 +23,7 @@ use crate::http;
 use crate::integrity::CacheKey;
 use crate::journal::PackageSource;
 use crate::link::{Placed, make_directories, place_files};
-use crate::site::{Site, finish};
+use crate::site::{Pieces, Site, finish};
 use crate::sources;
 
 mod at_hand;
@@ -102,7 +101,6 @@ pub fn deliver(
         site,
         parcels,
         stored: &stored,
-        next: AtomicUsize::new(0),
         at_hand: &at_hand,
         next_at_hand: AtomicUsize::new(0),
         awaited: AtomicUsize::new(missing.len()),
@@ -162,7 +160,6 @@ struct Depot<'d, 'p> {
     site: &'d Site<'d>,
     parcels: &'d [Parcel<'p>],
     stored: &'d [usize],
-    next: AtomicUsize,
     at_hand: &'d [usize],
     next_at_hand: AtomicUsize,
     /// Parcels that are neither unpacked nor given up yet.
@@ -172,6 +169,14 @@ struct Depot<'d, 'p> {
     again: mpsc::UnboundedSender<Again>,
     is_stopped: AtomicBool,
     outcome: Mutex<Outcome>,
+}
+
+/// A package that the cache holds, and who wants it.
+#[derive(Clone, Copy)]
+struct Held<'h> {
+    parcel: &'h Parcel<'h>,
+    key: &'h CacheKey,
+    index: &'h Index,
 }
 
 /// What one worker unpacks with.
@@ -194,16 +199,45 @@ impl Depot<'_, '_> {
     /// Runs all workers to their end. The channel ends with them, which stops the network thread.
     fn work(&self, arrivals: Option<Receiver<Fetched>>) {
         let class = self.placing_class();
+        let engine = |class| self.site.engines.engine(class, Base::Project);
+        // A worker that hands files to the kernel has a large share, and may be the only one:
+        // where the folders need no ring, all workers make them before.
+        let is_apart =
+            (engine(Class::MakeDirectory), engine(class)) == (Engine::Threads, Engine::Ring);
         let weights: Vec<_> =
             self.stored.iter().map(|number| self.parcels[*number].weight()).collect();
-        let pieces = self.site.pieces(class, &weights, PACKAGES_AT_ONCE);
+        let pieces = |class| Pieces::new(self.site, class, &weights, PACKAGES_AT_ONCE);
+        if is_apart && !self.stored.is_empty() {
+            let pieces = pieces(Class::MakeDirectory);
+            self.each_worker(|queue, placed| {
+                self.for_stored(&pieces, |packages| self.make_directories(queue, packages, placed))
+            });
+        }
+        let place = if is_apart { Self::place_files } else { Self::place };
+        let pieces = pieces(class);
+        self.each_worker(|queue, placed| {
+            self.for_stored(&pieces, |packages| {
+                let _span = self.site.journal.span(|| format!("place {} packages", packages.len()));
+                place(self, queue, packages, placed)?;
+                self.tell_placed(
+                    packages.iter().map(|held| (held.parcel, PackageSource::Cache, None)),
+                );
+                Ok(())
+            })?;
+            if !self.at_hand.is_empty() || arrivals.is_some() {
+                self.unpack(queue, arrivals.as_ref(), placed)?;
+            }
+            Ok(())
+        });
+        drop(arrivals);
+    }
+
+    /// The same work for each worker, with a queue of its own.
+    fn each_worker(&self, work: impl Fn(&mut FileQueue, &mut Placed) -> Result<()> + Sync) {
         self.site.workers.each(|| {
             let mut queue = self.site.queue(self.site.workers.count());
             let mut placed = Placed::default();
-            let mut done = self.place_stored(&mut queue, &pieces, &mut placed);
-            if !self.at_hand.is_empty() || arrivals.is_some() {
-                done = done.and_then(|()| self.unpack(&mut queue, arrivals.as_ref(), &mut placed));
-            }
+            let done = work(&mut queue, &mut placed);
             // Also after a failure: what was pushed is done before anything is cleared away.
             let finished = finish(&mut queue);
             match done.and(finished) {
@@ -211,7 +245,6 @@ impl Depot<'_, '_> {
                 Err(error) => self.fail(error),
             }
         });
-        drop(arrivals);
     }
 
     /// How most files will be placed.
@@ -220,36 +253,43 @@ impl Depot<'_, '_> {
         first.map_or(Class::HardLink, |target| target.placement.mode().into())
     }
 
-    fn place_stored(
+    /// Packages that the cache has, piece by piece.
+    fn for_stored(
         &self,
-        queue: &mut FileQueue,
-        pieces: &[Range<usize>],
-        placed: &mut Placed,
+        pieces: &Pieces,
+        mut work: impl FnMut(&[Held<'_>]) -> Result<()>,
     ) -> Result<()> {
-        while let Some(piece) = pieces.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(piece) = pieces.take() {
             if self.is_stopped.load(Ordering::Relaxed) {
                 break;
             }
-            let packages = self.stored[piece.clone()].iter().filter_map(|number| {
+            let held = self.stored[piece].iter().filter_map(|number| {
                 let parcel = &self.parcels[*number];
-                parcel.stored.as_ref().map(|(key, index)| (parcel, key, index))
+                parcel.stored.as_ref().map(|(key, index)| Held { parcel, key, index })
             });
-            let count = piece.len();
-            let _span = self.site.journal.span(|| format!("place {count} packages"));
-            self.place(queue, packages.clone(), placed)?;
-            self.tell_placed(packages.map(|(parcel, ..)| (parcel, PackageSource::Cache, None)));
+            work(&held.collect::<Vec<_>>())?;
         }
         Ok(())
     }
 
     /// All directories first, so that those of a level are one batch.
-    fn place<'a>(
+    fn place(
         &self,
         queue: &mut FileQueue,
-        packages: impl Iterator<Item = (&'a Parcel<'a>, &'a CacheKey, &'a Index)> + Clone,
+        packages: &[Held<'_>],
         placed: &mut Placed,
     ) -> Result<()> {
-        for (parcel, _, index) in packages.clone() {
+        self.make_directories(queue, packages, placed)?;
+        self.place_files(queue, packages, placed)
+    }
+
+    fn make_directories(
+        &self,
+        queue: &mut FileQueue,
+        packages: &[Held<'_>],
+        placed: &mut Placed,
+    ) -> Result<()> {
+        for Held { parcel, index, .. } in packages {
             for target in &parcel.targets {
                 *placed += make_directories(queue, index, target)?;
             }
@@ -258,7 +298,16 @@ impl Depot<'_, '_> {
                 self.lock().delivered.with_scripts.extend(nodes);
             }
         }
-        for (parcel, key, index) in packages {
+        Ok(())
+    }
+
+    fn place_files(
+        &self,
+        queue: &mut FileQueue,
+        packages: &[Held<'_>],
+        placed: &mut Placed,
+    ) -> Result<()> {
+        for Held { parcel, key, index } in packages {
             for target in &parcel.targets {
                 *placed += place_files(queue, key, index, target, self.site.cache.umask())?;
                 if let Some(stranger) = target.stranger(index) {

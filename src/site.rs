@@ -35,33 +35,15 @@ impl Site<'_> {
         pushed.and(finished)
     }
 
-    /// The pieces of a list that workers take at once, in turn; of each item, what it weighs. They
-    /// are of a few items where a worker carries them out itself, for an even end, and its whole
-    /// share where it hands them to the kernel.
-    pub fn pieces(&self, class: Class, weights: &[u64], few: usize) -> Vec<Range<usize>> {
-        let workers = self.workers.count();
-        match self.engines.engine(class, Base::Project) {
-            Engine::Threads => {
-                let starts = (0..weights.len()).step_by(few);
-                starts.map(|start| start..weights.len().min(start + few)).collect()
-            }
-            Engine::Ring => {
-                let submitters = self.engines.submitters(class, Base::Project, workers);
-                even_pieces(weights, submitters)
-            }
-        }
-    }
-
     /// Carries out many operations of a class in the project, shared out to the workers.
     pub fn share_out(&self, class: Class, operations: &[Operation]) -> Result<()> {
-        let pieces = self.pieces(class, &vec![1; operations.len()], 1);
-        let next = AtomicUsize::new(0);
+        let pieces = Pieces::new(self, class, &vec![1; operations.len()], 1);
         let is_stopped = AtomicBool::new(false);
         let first_error = Mutex::new(None);
         self.workers.each(|| {
             let mut pieces = std::iter::from_fn(|| {
-                let piece = pieces.get(next.fetch_add(1, Ordering::Relaxed))?;
-                (!is_stopped.load(Ordering::Relaxed)).then(|| &operations[piece.clone()])
+                let piece = pieces.take()?;
+                (!is_stopped.load(Ordering::Relaxed)).then(|| &operations[piece])
             });
             let mut queue = self.queue(self.workers.count());
             let mut pushed =
@@ -77,6 +59,37 @@ impl Site<'_> {
         let first_error: Option<Error> =
             first_error.into_inner().unwrap_or_else(PoisonError::into_inner);
         first_error.map_or(Ok(()), Err)
+    }
+}
+
+/// The pieces of a list that workers take at once, in turn.
+#[derive(Debug)]
+pub struct Pieces {
+    ranges: Vec<Range<usize>>,
+    next: AtomicUsize,
+}
+
+impl Pieces {
+    /// `weights` says of each item what it weighs. Pieces are of `few` items where a worker carries
+    /// them out itself, for an even end, and its whole share where it hands them to the kernel.
+    pub fn new(site: &Site<'_>, class: Class, weights: &[u64], few: usize) -> Self {
+        let workers = site.workers.count();
+        let ranges = match site.engines.engine(class, Base::Project) {
+            Engine::Threads => {
+                let starts = (0..weights.len()).step_by(few);
+                starts.map(|start| start..weights.len().min(start + few)).collect()
+            }
+            Engine::Ring => {
+                let submitters = site.engines.submitters(class, Base::Project, workers);
+                even_pieces(weights, submitters)
+            }
+        };
+        Self { ranges, next: AtomicUsize::new(0) }
+    }
+
+    /// The next one, whoever asks.
+    pub fn take(&self) -> Option<Range<usize>> {
+        self.ranges.get(self.next.fetch_add(1, Ordering::Relaxed)).cloned()
     }
 }
 

@@ -4,9 +4,9 @@
 //! are written at the same time, and as many placed: each wait for the kernel is for thousands of
 //! operations.
 
-use super::{Depot, Worker};
+use super::{Depot, Held, Worker};
 use crate::backend::{BATCH_DEFAULT, FileQueue};
-use crate::cache::{Cache, Index};
+use crate::cache::Cache;
 use crate::error::Result;
 use crate::extract::{Extracted, Unpacked};
 use crate::journal::PackageSource;
@@ -84,10 +84,12 @@ impl Depot<'_, '_> {
             return Ok(());
         }
         let _span = self.site.journal.span(|| format!("place {} packages", published.len()));
-        let packages = published.iter().map(|(arrived, Extracted { key, index })| {
-            (&self.parcels[arrived.parcel], key, index as &Index)
+        let held = published.iter().map(|(arrived, Extracted { key, index })| Held {
+            parcel: &self.parcels[arrived.parcel],
+            key,
+            index,
         });
-        self.place(worker.queue, packages, worker.placed)?;
+        self.place(worker.queue, &held.collect::<Vec<_>>(), worker.placed)?;
         self.tell_placed(published.iter().map(|(arrived, _)| {
             (&self.parcels[arrived.parcel], arrived.source, Some(arrived.bytes))
         }));
