@@ -304,12 +304,16 @@ impl Course<'_> {
     /// Why a run cannot be made that would fill the disk: what it would fail with could be many
     /// other things. Those that were made before keep their place in the tables.
     fn lacks_room(&self, ground: &Path) -> Result<Option<String>> {
-        let free = free_bytes(ground)?;
+        let mut free = free_bytes(ground)?;
+        if !self.session.filesystems.is_empty() {
+            // An image takes what is written to it, whatever the size of its filesystem.
+            free = free.min(free_bytes(self.session.images)?);
+        }
         let wanted = self.bytes_max + self.bytes_max / 4 + FREE_BYTES_MIN;
         Ok((free < wanted).then(|| {
             format!(
                 "only {free} bytes are free and a run may take {wanted}: take fewer --rounds, or a \
-                 larger disk with --work or --image-size"
+                 larger disk with --work, --images or --image-size"
             )
         }))
     }

@@ -289,25 +289,37 @@ fn an_overlay_installs_from_and_over_its_lower_layer() {
     }
 }
 
-#[test]
-fn a_bench_without_room_for_a_run_says_so_in_its_tables() {
+/// Runs a bench with a folder that is too small for it.
+fn bench_without_room(option: &str, others: &[&str], contender: &str) {
     let project = several();
-    let work = project.temp().join("work");
+    let small = project.temp().join("small");
     let mut mounts = Mounts::default();
-    if let Err(why) = mounts.memory(&work) {
+    if let Err(why) = mounts.memory(&small) {
         return leave_out("tmpfs", &why);
     }
     let (path, registry) = (project.path(), project.registry_arguments());
-    let [path, at] = [&path, &work].map(|path| path.to_str().unwrap());
-    let mut words = vec!["bench", "-C", path, "--work", at, "--against", "none", "--rounds", "1"];
+    let [path, at] = [&path, &small].map(|path| path.to_str().unwrap());
+    let mut words = vec!["bench", "-C", path, option, at, "--against", "none", "--rounds", "1"];
+    words.extend(others);
     words.extend(registry.iter().map(String::as_str));
     let outcome = project.ringstall(&words);
     outcome.assert_success();
     assert!(outcome.stdout.contains("| contender | phase |"), "{}", outcome.stdout);
-    for fault in ["p3, round 0, ringstall: only ", "p4, round 0, ringstall: its warm-up failed: "] {
-        let fault = format!("Not counted: {fault}");
+    for (phase, fault) in [("p3", "only "), ("p4", "its warm-up failed: only ")] {
+        let fault = format!("Not counted: {phase}, round 0, {contender}: {fault}");
         assert!(outcome.stdout.contains(&fault), "{}", outcome.stdout);
     }
     words.push("--strict");
     assert_eq!(project.ringstall(&words).code, Some(1));
+}
+
+#[test]
+fn a_bench_without_room_for_a_run_says_so_in_its_tables() {
+    bench_without_room("--work", &[], "ringstall");
+}
+
+#[test]
+fn a_bench_without_room_for_what_an_image_takes_says_so() {
+    let others = ["--matrix", "fs=ext4", "--image-size", "1"];
+    bench_without_room("--images", &others, "ringstall on ext4");
 }
