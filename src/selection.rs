@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::config::Members;
 use crate::error::{Code, Error, Result};
+use crate::glob;
 use crate::graph::{EdgeKind, Graph, NodeId};
-use crate::minimatch;
 use crate::workspaces::Workspace;
 
 /// The part that was asked for.
@@ -136,7 +136,7 @@ const NAMES_SHOWN_MAX: usize = 20;
 
 /// Whether the path lies in the folder itself.
 fn is_in_folder(path: &str, folder: &str) -> bool {
-    minimatch::matches(path, &format!("{}/*", folder.replace('\\', "/")))
+    glob::matches(path, &format!("{}/*", folder.replace('\\', "/")))
 }
 
 /// The path without `.` and `..`, as text alone: nothing is looked up.

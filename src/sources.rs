@@ -22,7 +22,6 @@ use crate::integrity::CacheKey;
 pub mod address;
 pub mod allowance;
 pub mod git;
-pub mod glob;
 pub mod hosted;
 pub mod local;
 pub mod manifest;

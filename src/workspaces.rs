@@ -11,10 +11,9 @@ pub use locked::locked_workspaces;
 
 use crate::collate::locale_compare;
 use crate::error::{Code, Error, Result};
+use crate::glob::{self, braces, matches};
 use crate::lockfile::read_text;
 use crate::manifest::{MANIFEST_BYTES_MAX, Manifest};
-use crate::minimatch::{self, is_extended, matches};
-use crate::sources::glob::braces;
 
 /// A member of the project, as the root's package.json and the disk have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +36,7 @@ pub fn find_workspaces(directory: &Path, root: &Manifest<'_>) -> Result<Vec<Work
     let Patterns { wanted, unwanted } = Patterns::of(root)?;
     let mut folders: Vec<String> = Vec::new();
     for pattern in &wanted {
-        let mut found = expand(directory, pattern)?;
+        let mut found = glob::folders(directory, pattern);
         found.sort_by(|first, second| locale_compare(first, second));
         found.retain(|folder| {
             !folders.contains(folder) && !unwanted.iter().any(|one| matches(folder, one))
@@ -89,12 +88,6 @@ impl Patterns {
             let is_negated = (raw.len() - plain.len()) % 2 == 1;
             let rest = plain.strip_prefix('.').filter(|rest| rest.starts_with('/'));
             let pattern = rest.unwrap_or(plain).trim_start_matches('/').replace('\\', "/");
-            if is_extended(&pattern) {
-                let message =
-                    format!("the workspace pattern `{raw}` is of a kind that is not read");
-                return Err(Error::new(Code::Usage, message)
-                    .with_hint("`{a,b}` in braces names several folders"));
-            }
             if is_negated {
                 patterns.unwanted.push(pattern);
             } else {
@@ -135,29 +128,6 @@ fn listed(root: &Manifest<'_>) -> Result<Vec<String>> {
         Error::new(Code::Usage, "`workspaces` in package.json is no list of patterns")
             .with_hint("write it as `[\"packages/*\"]`, or as an object with such `packages`")
     })
-}
-
-/// The folders that a pattern matches, relative to the root.
-fn expand(directory: &Path, pattern: &str) -> Result<Vec<String>> {
-    let escaped = glob::Pattern::escape(&directory.to_string_lossy());
-    let mut folders = Vec::new();
-    for alternative in braces::expand(pattern) {
-        let invalid = |error| {
-            let message = format!("the workspace pattern `{pattern}` cannot be understood");
-            Error::new(Code::Usage, message).with_source(error)
-        };
-        let alternative = alternative.trim_end_matches('/');
-        let found = glob::glob_with(&format!("{escaped}/{alternative}"), minimatch::OPTIONS)
-            .map_err(invalid)?;
-        let found = found
-            .filter_map(std::result::Result::ok)
-            .filter(|found| found.is_dir())
-            .filter_map(|found| found.strip_prefix(directory).ok()?.to_str().map(str::to_owned))
-            .filter(|folder| !folder.is_empty())
-            .filter(|folder| folder.split('/').all(|component| component != "node_modules"));
-        folders.extend(found);
-    }
-    Ok(folders)
 }
 
 #[cfg(test)]
@@ -230,6 +200,12 @@ mod tests {
             (r#"["packages/[ab]"]"#, &["packages/a", "packages/c"], &["packages/a"]),
             (r#"["packages/*", "!packages/*"]"#, &["packages/a"], &[]),
             (r#"["**"]"#, &["a", "a/b"], &["a", "a/b"]),
+            (r#"["@(a|b)/*"]"#, &["a/x", "b/y", "c/z"], &["a/x", "b/y"]),
+            (r#"["packages/**"]"#, &["packages", "packages/a"], &["packages", "packages/a"]),
+            (r#"["**/x"]"#, &["a/x", "a/.h/x"], &["a/x"]),
+            (r#"["{a/,b}"]"#, &["a", "b"], &["a", "b"]),
+            (r#"["packages/!(b)"]"#, &["packages/a", "packages/b"], &["packages/a"]),
+            (r#"["packages/*", "!packages/+(b)"]"#, &["packages/a", "packages/b"], &["packages/a"]),
         ] {
             let manifests: Vec<_> = folders.iter().map(|folder| (*folder, "{}")).collect();
             let found = workspaces(&manifests, patterns).unwrap();

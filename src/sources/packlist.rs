@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 mod rules;
 
-use super::glob::{SplitPath, Work};
 use super::manifest::PackManifest;
 use crate::error::{Code, Error, Result};
+use crate::glob::{Rule, SplitPath, Work};
 use rules::{Kind, RuleSets};
 
 /// What extraction allows a tarball.
@@ -263,7 +263,7 @@ impl Forms {
         }
     }
 
-    fn fit(&self, rule: &super::glob::Rule, as_folder: bool, work: &Work) -> bool {
+    fn fit(&self, rule: &Rule, as_folder: bool, work: &Work) -> bool {
         let matches = |path: &SplitPath| rule.matches(path, work);
         let leads_to = |path: &SplitPath| rule.is_negated && rule.matches_partly(path, work);
         if matches(&self.rooted) || matches(&self.plain) {

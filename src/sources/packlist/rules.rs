@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::refused;
 use crate::error::Result;
-use crate::sources::glob::{PATTERN_BYTES_MAX, Rule};
+use crate::glob::{Dialect, PATTERN_BYTES_MAX, Rule};
 use crate::sources::manifest::PackManifest;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl RuleSets {
         let lines = text.lines().map(|line| line.trim_matches(is_space));
         let is_rule = |line: &&str| !line.is_empty() && !line.starts_with('#');
         let parse = |line: &str| {
-            Rule::parse(line).ok_or_else(|| {
+            Rule::parse(line, Dialect::Ignore).ok_or_else(|| {
                 refused(&format!("a pattern is longer than {PATTERN_BYTES_MAX} bytes"))
             })
         };

@@ -1,9 +1,8 @@
-//! One portion of a path pattern: `*`, `?`, `[...]` and the extended `@(a|b)` and its kin, without
-//! regard to case.
+//! One portion of a path pattern: `*`, `?`, `[...]` and the extended `@(a|b)` and its kin.
 
 use std::collections::HashSet;
 
-use super::Work;
+use super::{Dialect, Work};
 
 /// A portion that may stand between two slashes.
 #[derive(Debug)]
@@ -11,6 +10,7 @@ pub struct Portion {
     tokens: Vec<Token>,
     /// `*` alone does not match nothing.
     is_lone_star: bool,
+    dialect: Dialect,
 }
 
 #[derive(Debug)]
@@ -54,34 +54,55 @@ const CLASS_NAMES: [&str; 12] = [
 ];
 
 impl Portion {
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: &str, dialect: Dialect) -> Self {
         let characters: Vec<char> = text.chars().collect();
         let is_lone_star = !text.is_empty() && characters.iter().all(|one| *one == '*');
         let unclosed = HashSet::new();
         let mut parser = Parser { characters: &characters, position: 0, unclosed };
-        Self { tokens: parser.sequence(0), is_lone_star }
+        Self { tokens: parser.sequence(0), is_lone_star, dialect }
     }
 
     pub fn matches(&self, text: &[char], work: &Work) -> bool {
+        let matcher = Matcher { text, dialect: self.dialect, work };
         if self.is_lone_star {
-            return !text.is_empty();
+            return !text.is_empty() && !matcher.hides_start();
         }
         let mut starts = vec![false; text.len() + 1];
         starts[0] = true;
-        Matcher { text, work }.ends(&self.tokens, starts, &[])[text.len()]
+        matcher.ends(&self.tokens, true, starts, &[])[text.len()]
+    }
+
+    /// The only text that it matches, if there is one.
+    pub fn literal(&self) -> Option<String> {
+        let character = |token: &Token| match token {
+            Token::Character(character) if self.dialect == Dialect::Path => Some(*character),
+            _ => None,
+        };
+        self.tokens.iter().map(character).collect()
     }
 }
 
 struct Matcher<'m> {
     text: &'m [char],
+    dialect: Dialect,
     work: &'m Work,
 }
 
 impl Matcher<'_> {
     /// Where on the text the tokens can end, if they begin at any of `starts`. `after` is what has
-    /// to follow, innermost last: `!(a)b` asks for it.
-    fn ends(&self, tokens: &[Token], mut starts: Vec<bool>, after: &[&[Token]]) -> Vec<bool> {
+    /// to follow, innermost last: `!(a)b` asks for it. What stands at the start of a portion
+    /// (`is_start`) and is no dot itself finds no hidden name, unless the dialect has it find them.
+    fn ends(
+        &self,
+        tokens: &[Token],
+        mut is_start: bool,
+        mut starts: Vec<bool>,
+        after: &[&[Token]],
+    ) -> Vec<bool> {
         let length = self.text.len();
+        if is_start && self.hides_start() && tokens.first().is_some_and(Token::may_take_any) {
+            starts[0] = false;
+        }
         for (number, token) in tokens.iter().enumerate() {
             if !self.work.spend(length.max(1)) {
                 return vec![false; length + 1];
@@ -90,32 +111,41 @@ impl Matcher<'_> {
             starts = match token {
                 Token::Star => (0..=length).map(|at| at >= first).collect(),
                 Token::Extended(kind, choices) => {
-                    let rest = &tokens[number + 1..];
-                    self.extended_ends(*kind, choices, &starts, &[after, &[rest]].concat())
+                    let after = [after, &[&tokens[number + 1..]]].concat();
+                    let ends = self.extended_ends(*kind, choices, is_start, &starts, &after);
+                    is_start &= *kind == Kind::Not;
+                    starts = ends;
+                    continue;
                 }
                 single => {
                     let mut next = vec![false; length + 1];
                     for (at, character) in self.text.iter().enumerate().skip(first) {
-                        next[at + 1] = starts[at] && single.takes(*character);
+                        next[at + 1] = starts[at] && single.takes(*character, self.dialect);
                     }
                     next
                 }
             };
+            is_start = false;
         }
         starts
+    }
+
+    fn hides_start(&self) -> bool {
+        self.dialect == Dialect::Path && self.text.first() == Some(&'.')
     }
 
     fn extended_ends(
         &self,
         kind: Kind,
         choices: &[Vec<Token>],
+        is_start: bool,
         starts: &[bool],
         after: &[&[Token]],
     ) -> Vec<bool> {
         let once = |starts: &[bool]| {
             let mut union = vec![false; starts.len()];
             for choice in choices {
-                let found = self.ends(choice, starts.to_vec(), after);
+                let found = self.ends(choice, is_start, starts.to_vec(), after);
                 union.iter_mut().zip(found).for_each(|(one, is_end)| *one |= is_end);
             }
             union
@@ -132,10 +162,12 @@ impl Matcher<'_> {
                     let rest = after
                         .iter()
                         .rev()
-                        .fold(once(&from), |rest, tokens| self.ends(tokens, rest, &[]));
+                        .fold(once(&from), |rest, tokens| self.ends(tokens, false, rest, &[]));
                     !rest[self.text.len()]
                 };
-                let free = (0..starts.len()).find(|start| starts[*start] && is_free(*start));
+                let is_hidden = |start: usize| start == 0 && is_start && self.hides_start();
+                let free = (0..starts.len())
+                    .find(|start| starts[*start] && !is_hidden(*start) && is_free(*start));
                 (0..starts.len()).map(|at| free.is_some_and(|free| at >= free)).collect()
             }
         }
@@ -160,21 +192,35 @@ fn joined(mut one: Vec<bool>, other: &[bool]) -> Vec<bool> {
 }
 
 impl Token {
-    fn takes(&self, character: char) -> bool {
+    /// Whether it could stand for a dot without being one.
+    fn may_take_any(&self) -> bool {
+        matches!(self, Token::Any | Token::Star | Token::Class(_))
+    }
+
+    fn takes(&self, character: char, dialect: Dialect) -> bool {
         match self {
-            Token::Character(own) => equal_ignoring_case(*own, character),
+            Token::Character(own) => {
+                *own == character
+                    || (dialect == Dialect::Ignore && equal_ignoring_case(*own, character))
+            }
             Token::Any => true,
-            Token::Class(class) => class.takes(character),
+            Token::Class(class) => class.takes(character, dialect),
             Token::Star | Token::Extended(..) | Token::Nothing => false,
         }
     }
 }
 
 impl Class {
-    fn takes(&self, character: char) -> bool {
-        let lower = character.to_lowercase().next().unwrap_or(character);
-        let upper = character.to_uppercase().next().unwrap_or(character);
-        let is_in = [character, lower, upper].into_iter().any(|one| {
+    fn takes(&self, character: char, dialect: Dialect) -> bool {
+        let cases = match dialect {
+            Dialect::Path => [character; 3],
+            Dialect::Ignore => [
+                character,
+                character.to_lowercase().next().unwrap_or(character),
+                character.to_uppercase().next().unwrap_or(character),
+            ],
+        };
+        let is_in = cases.into_iter().any(|one| {
             self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&one))
                 || self.named.iter().any(|name| is_named(name, one))
         });
@@ -201,7 +247,7 @@ fn is_named(name: &str, character: char) -> bool {
 }
 
 fn equal_ignoring_case(one: char, other: char) -> bool {
-    one == other || one.to_lowercase().eq(other.to_lowercase())
+    one.to_lowercase().eq(other.to_lowercase())
 }
 
 struct Parser<'t> {
@@ -373,7 +419,8 @@ mod tests {
             ("@(a", "@(a", true),
         ] {
             let text: Vec<char> = text.chars().collect();
-            let found = Portion::parse(pattern).matches(&text, &Work::default());
+            let portion = Portion::parse(pattern, Dialect::Ignore);
+            let found = portion.matches(&text, &Work::default());
             assert_eq!(found, expected, "{pattern} {text:?}");
         }
     }
