@@ -21,7 +21,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustix::fs::{Access, AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{Access, Advice, AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::backend::{Base, Bases};
@@ -95,6 +95,15 @@ impl Cache {
                 let hint = "fill it where it can be written, or name another with `--cache`";
                 Error::new(Code::Cache, message).with_source(io::Error::from(errno)).with_hint(hint)
             })
+    }
+
+    /// Has the kernel read the package's index from the disk, where memory does not hold it.
+    /// Many that are announced before the first is looked up are read at the same time.
+    pub fn announce(&self, bases: &Bases, key: &CacheKey) {
+        let path = format!("{}/index", package_path(key));
+        // Who looks it up is told what is wrong.
+        let _ = open_index(bases.fd(Base::Cache), &path)
+            .and_then(|index| Ok(rustix::fs::fadvise(index, 0, None, Advice::WillNeed)?));
     }
 
     /// The package's index; a damaged one is a miss, which [`Cache::publish`] replaces.
@@ -281,9 +290,13 @@ fn package_path(key: &CacheKey) -> String {
 
 /// One open and, for all but the largest packages, one read. `None` is an index that is shorter or
 /// longer than it says.
-fn read_index(bucket: impl AsFd, path: &str) -> io::Result<Option<Vec<u8>>> {
+fn open_index(bucket: impl AsFd, path: &str) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let mut file = File::from(rustix::fs::openat(bucket, path, flags, Mode::empty())?);
+    Ok(File::from(rustix::fs::openat(bucket, path, flags, Mode::empty())?))
+}
+
+fn read_index(bucket: impl AsFd, path: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut file = open_index(bucket, path)?;
     let mut first = [0; INDEX_FIRST_READ];
     let read = file.read(&mut first)?;
     let Some(length) = Index::claimed_length(&first[..read]) else { return Ok(None) };
@@ -358,9 +371,11 @@ mod tests {
         let fixture = fixture();
         for count in [0, 1, 100, 5000] {
             let key = CacheKey::unlocked(&count.to_string());
+            fixture.cache.announce(&fixture.bases, &key);
             assert_eq!(fixture.cache.lookup(&fixture.bases, &key).unwrap(), None);
             let staging = staged(&fixture, &index(count));
             fixture.cache.publish(&fixture.bases, &staging, &key, index(count)).unwrap();
+            fixture.cache.announce(&fixture.bases, &key);
             assert_eq!(fixture.cache.lookup(&fixture.bases, &key).unwrap(), Some(index(count)));
         }
     }

@@ -63,14 +63,24 @@ pub fn look_up(site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<()> {
         let index = site.cache.lookup(site.bases, &key)?;
         Ok(index.map(|index| (key, index)))
     };
-    let found =
-        site.workers.try_map(parcels, PACKAGES_AT_ONCE, |parcel| match &parcel.integrity {
+    let key_of = |parcel: &Parcel<'_>| match &parcel.integrity {
+        None => Some(CacheKey::unlocked(parcel.url.as_str())),
+        Some(integrity) => integrity.cache_keys().next(),
+    };
+    let chunks: Vec<_> = parcels.chunks(PACKAGES_AT_ONCE).collect();
+    let found = site.workers.try_map(&chunks, 1, |chunk| {
+        for key in chunk.iter().filter_map(key_of) {
+            site.cache.announce(site.bases, &key);
+        }
+        let found = chunk.iter().map(|parcel| match &parcel.integrity {
             None => find(CacheKey::unlocked(parcel.url.as_str())),
             Some(integrity) => {
                 integrity.cache_keys().find_map(|key| find(key).transpose()).transpose()
             }
-        })?;
-    for (parcel, found) in parcels.iter_mut().zip(found) {
+        });
+        found.collect::<Result<Vec<_>>>()
+    })?;
+    for (parcel, found) in parcels.iter_mut().zip(found.into_iter().flatten()) {
         parcel.stored = match found {
             None if parcel.integrity.is_none() => sources::look_up_plain(parcel, find)?,
             found => found,
