@@ -288,13 +288,13 @@ fn package_path(key: &CacheKey) -> String {
     format!("packages/{}", key.path())
 }
 
-/// One open and, for all but the largest packages, one read. `None` is an index that is shorter or
-/// longer than it says.
 fn open_index(bucket: impl AsFd, path: &str) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     Ok(File::from(rustix::fs::openat(bucket, path, flags, Mode::empty())?))
 }
 
+/// One open and, for all but the largest packages, one read. `None` is an index that is shorter or
+/// longer than it says.
 fn read_index(bucket: impl AsFd, path: &str) -> io::Result<Option<Vec<u8>>> {
     let mut file = open_index(bucket, path)?;
     let mut first = [0; INDEX_FIRST_READ];

@@ -63,22 +63,18 @@ pub fn look_up(site: &Site<'_>, parcels: &mut [Parcel<'_>]) -> Result<()> {
         let index = site.cache.lookup(site.bases, &key)?;
         Ok(index.map(|index| (key, index)))
     };
-    let key_of = |parcel: &Parcel<'_>| match &parcel.integrity {
-        None => Some(CacheKey::unlocked(parcel.url.as_str())),
-        Some(integrity) => integrity.cache_keys().next(),
+    let keys_of = |parcel: &Parcel<'_>| match &parcel.integrity {
+        None => vec![CacheKey::unlocked(parcel.url.as_str())],
+        Some(integrity) => integrity.cache_keys().collect(),
     };
     let chunks: Vec<_> = parcels.chunks(PACKAGES_AT_ONCE).collect();
     let found = site.workers.try_map(&chunks, 1, |chunk| {
-        for key in chunk.iter().filter_map(key_of) {
-            site.cache.announce(site.bases, &key);
+        let keys: Vec<_> = chunk.iter().map(keys_of).collect();
+        for key in keys.iter().filter_map(|keys| keys.first()) {
+            site.cache.announce(site.bases, key);
         }
-        let found = chunk.iter().map(|parcel| match &parcel.integrity {
-            None => find(CacheKey::unlocked(parcel.url.as_str())),
-            Some(integrity) => {
-                integrity.cache_keys().find_map(|key| find(key).transpose()).transpose()
-            }
-        });
-        found.collect::<Result<Vec<_>>>()
+        let first = |keys: Vec<CacheKey>| keys.into_iter().find_map(|key| find(key).transpose());
+        keys.into_iter().map(|keys| first(keys).transpose()).collect::<Result<Vec<_>>>()
     })?;
     for (parcel, found) in parcels.iter_mut().zip(found.into_iter().flatten()) {
         parcel.stored = match found {

@@ -3,7 +3,7 @@
 //! They are plain threads, started for the stage, that take what is next by a counter and end when
 //! nothing is left. A pool that keeps its threads costs more: those of rayon yield 32 times before
 //! they sleep, and two of them that the kernel has put on one processor hand it to each other each
-//! time. Starting one takes some 30 µs, and a stage is some ten milliseconds or more.
+//! time (docs/experiments.md).
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -99,10 +99,10 @@ fn characters(name: &str) -> Vec<char> {
     name.chars().collect()
 }
 
-/// What follows a final slash has no name, and is the folder itself.
+/// A dot, and what follows a final slash, is the folder itself.
 fn join(folder: &str, name: &str) -> String {
     match (folder, name) {
-        (folder, "") => folder.to_owned(),
+        (folder, "" | ".") => folder.to_owned(),
         ("", name) => name.to_owned(),
         _ => format!("{folder}/{name}"),
     }
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// What glob 13 of npm finds for the same, but for `node_modules`.
+    /// What glob 13 of npm finds for the same, but for `node_modules` and the folder itself.
     #[test]
     fn folders_are_found_as_by_npm() {
         let temp = tempfile::tempdir().unwrap();
@@ -143,6 +143,8 @@ mod tests {
             ("!(a)", &["b", "c", "real"]),
             ("{a,b}", &["a", "b"]),
             ("{a/,b/}", &["a", "b"]),
+            (".", &[]),
+            ("a/*/.", &["a/x"]),
             ("{a,*}", &["a", "b", "c", "real"]),
             ("a/../b", &["b"]),
             ("b/node_modules/*", &[]),
