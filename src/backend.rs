@@ -47,7 +47,7 @@ pub use engines::{
     BATCH_DEFAULT, BATCH_MAX, Class, Done, Engine, FileEngine, FileEngineChoice, FileEngines,
     NetworkDriver, Tally, chosen,
 };
-pub use filesystem::{Filesystem, keeps_access_times};
+pub use filesystem::{Filesystem, keep_folders_apart, keeps_access_times};
 pub use host::{
     Counts, Usage, current_umask, explain, probe_ring, schedule_in_batches, schedule_normally,
     send_file, usage, wait_with_usage,

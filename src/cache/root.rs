@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use crate::backend::keep_folders_apart;
 use crate::error::{Code, Error, Result};
 
 /// What a cache takes on disk. A file that projects link to is counted all the same.
@@ -56,7 +57,12 @@ pub(super) fn prepare(root: &Path, bucket: &str) -> Result<PathBuf> {
     for name in ["packages", "tmp"] {
         make_directory(&directory.join(name))?;
     }
-    remove_leftovers(&directory.join("tmp"), SystemTime::now());
+    let tmp = directory.join("tmp");
+    if let Ok(tmp) = File::open(&tmp) {
+        // Packages are written there by several threads at the same time.
+        keep_folders_apart(tmp);
+    }
+    remove_leftovers(&tmp, SystemTime::now());
     Ok(directory)
 }
 

@@ -231,6 +231,28 @@ fn ext4_has_hard_links_and_copies() {
     check_image("ext4", WITHOUT_CLONES);
 }
 
+/// So that workers do not wait for each other's part of the inode table.
+#[test]
+fn ext4_is_asked_to_keep_unpacked_packages_apart() {
+    let scene = Scene::new();
+    let volume = scene.volume("ext4");
+    let mut mounts = Mounts::default();
+    if let Err(why) = mounts.image("ext4", &volume) {
+        return leave_out("ext4", &why);
+    }
+    let (folder, cache) = (volume.join("project"), volume.join("cache"));
+    scene.copy_project(&folder);
+    scene.install(&folder, &cache, "auto", "threads").assert_quiet_success();
+    let buckets = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+    let bucket = buckets.into_iter().find(|path| path.is_dir()).unwrap();
+    let is_kept_apart = ["tmp", "packages"].map(|name| {
+        let listed = Command::new("lsattr").arg("-d").arg(bucket.join(name)).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        listed.split(' ').next().unwrap().contains('T')
+    });
+    assert_eq!(is_kept_apart, [true, false]);
+}
+
 #[test]
 fn xfs_has_hard_links_clones_and_copies() {
     check_image("xfs", WITH_CLONES);
