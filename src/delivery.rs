@@ -13,8 +13,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::mpsc;
 
-use crate::backend::{Base, Class, Engine, FileQueue, schedule_in_batches};
-use crate::cache::Index;
+use crate::backend::{FileQueue, schedule_in_batches};
 use crate::error::{Code, Error, Result};
 use crate::extract::{self, Extractor, Identity};
 use crate::fetch::{self, Again, Download, FetchOptions, FetchStats, Fetched};
@@ -22,19 +21,21 @@ use crate::graph::NodeId;
 use crate::http;
 use crate::integrity::CacheKey;
 use crate::journal::PackageSource;
-use crate::link::{Placed, make_directories, place_files};
-use crate::site::{Pieces, Site, finish};
+use crate::link::Placed;
+use crate::site::{Site, finish};
 use crate::sources;
 
 mod at_hand;
 mod batch;
 mod parcel;
+mod stored;
 mod telling;
 
 pub use parcel::Parcel;
 
 use at_hand::is_damage;
 use batch::{Arrived, Batch};
+use stored::{Held, Stored};
 
 /// What was done, and what could not be had.
 #[derive(Debug, Default)]
@@ -177,14 +178,6 @@ struct Depot<'d, 'p> {
     outcome: Mutex<Outcome>,
 }
 
-/// A package that the cache holds, and who wants it.
-#[derive(Clone, Copy)]
-struct Held<'h> {
-    parcel: &'h Parcel<'h>,
-    key: &'h CacheKey,
-    index: &'h Index,
-}
-
 /// What one worker unpacks with.
 struct Worker<'w> {
     queue: &'w mut FileQueue,
@@ -204,32 +197,12 @@ struct Outcome {
 impl Depot<'_, '_> {
     /// Runs all workers to their end. The channel ends with them, which stops the network thread.
     fn work(&self, arrivals: Option<Receiver<Fetched>>) {
-        let class = self.placing_class();
-        let engine = |class| self.site.engines.engine(class, Base::Project);
-        // A worker that hands files to the kernel has a large share, and may be the only one:
-        // where the folders need no ring, all workers make them before.
-        let is_apart =
-            (engine(Class::MakeDirectory), engine(class)) == (Engine::Threads, Engine::Ring);
-        let weights: Vec<_> =
-            self.stored.iter().map(|number| self.parcels[*number].weight()).collect();
-        let pieces = |class| Pieces::new(self.site, class, &weights, PACKAGES_AT_ONCE);
-        if is_apart && !self.stored.is_empty() {
-            let pieces = pieces(Class::MakeDirectory);
-            self.each_worker(|queue, placed| {
-                self.for_stored(&pieces, |packages| self.make_directories(queue, packages, placed))
-            });
+        let stored = Stored::new(self);
+        if let Some(folders) = stored.folders_before() {
+            self.each_worker(|queue, placed| self.make_folders(folders, queue, placed, drop));
         }
-        let place = if is_apart { Self::place_files } else { Self::place };
-        let pieces = pieces(class);
         self.each_worker(|queue, placed| {
-            self.for_stored(&pieces, |packages| {
-                let _span = self.site.journal.span(|| format!("place {} packages", packages.len()));
-                place(self, queue, packages, placed)?;
-                self.tell_placed(
-                    packages.iter().map(|held| (held.parcel, PackageSource::Cache, None)),
-                );
-                Ok(())
-            })?;
+            self.place_stored(&stored, queue, placed)?;
             if !self.at_hand.is_empty() || arrivals.is_some() {
                 self.unpack(queue, arrivals.as_ref(), placed)?;
             }
@@ -251,80 +224,6 @@ impl Depot<'_, '_> {
                 Err(error) => self.fail(error),
             }
         });
-    }
-
-    /// How most files will be placed.
-    fn placing_class(&self) -> Class {
-        let first = self.parcels.iter().find_map(|parcel| parcel.targets.first());
-        first.map_or(Class::HardLink, |target| target.placement.mode().into())
-    }
-
-    /// Packages that the cache has, piece by piece.
-    fn for_stored(
-        &self,
-        pieces: &Pieces,
-        mut work: impl FnMut(&[Held<'_>]) -> Result<()>,
-    ) -> Result<()> {
-        while let Some(piece) = pieces.take() {
-            if self.is_stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            let held = self.stored[piece].iter().filter_map(|number| {
-                let parcel = &self.parcels[*number];
-                parcel.stored.as_ref().map(|(key, index)| Held { parcel, key, index })
-            });
-            work(&held.collect::<Vec<_>>())?;
-        }
-        Ok(())
-    }
-
-    /// All directories first, so that those of a level are one batch.
-    fn place(
-        &self,
-        queue: &mut FileQueue,
-        packages: &[Held<'_>],
-        placed: &mut Placed,
-    ) -> Result<()> {
-        self.make_directories(queue, packages, placed)?;
-        self.place_files(queue, packages, placed)
-    }
-
-    fn make_directories(
-        &self,
-        queue: &mut FileQueue,
-        packages: &[Held<'_>],
-        placed: &mut Placed,
-    ) -> Result<()> {
-        for Held { parcel, index, .. } in packages {
-            for target in &parcel.targets {
-                *placed += make_directories(queue, index, target)?;
-            }
-            if index.has_install_scripts() {
-                let nodes = parcel.targets.iter().map(|target| target.node);
-                self.lock().delivered.with_scripts.extend(nodes);
-            }
-        }
-        Ok(())
-    }
-
-    fn place_files(
-        &self,
-        queue: &mut FileQueue,
-        packages: &[Held<'_>],
-        placed: &mut Placed,
-    ) -> Result<()> {
-        for Held { parcel, key, index } in packages {
-            for target in &parcel.targets {
-                *placed += place_files(queue, key, index, target, self.site.cache.umask())?;
-                if let Some(stranger) = target.stranger(index) {
-                    self.lock().strangers.push(stranger);
-                }
-            }
-            if self.is_stopped.load(Ordering::Relaxed) {
-                break;
-            }
-        }
-        Ok(())
     }
 
     fn unpack(
