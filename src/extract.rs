@@ -205,8 +205,10 @@ impl Extractor {
             // The walk ends with an error where contents end before their size.
             archive.slice(start..start + size)
         };
-        let chosen = self.listing.choose()?;
-        for file in &chosen {
+        let mut chosen = self.listing.choose()?;
+        for (place, file) in (0..).zip(&mut chosen) {
+            // Files that are placed one after the other are written so, and lie side by side.
+            file.place = place;
             let crlf = has_crlf_shebang(&content(file.number, &self.listing));
             self.listing.files[file.number as usize].has_crlf_shebang = crlf;
         }
@@ -222,7 +224,7 @@ impl Extractor {
         for file in &chosen {
             let mode = self.mode(*file, &targets);
             let bytes = content(file.number, &self.listing);
-            let path = target.make_room(file.number)?;
+            let path = target.make_room(file.place)?;
             target.write_file(path, mode, bytes)?;
         }
         self.write_index(&facts, &chosen, target)
@@ -284,7 +286,7 @@ impl Extractor {
             is_kept[file.number as usize] = true;
             let mode = self.mode(*file, &targets);
             if mode != self.listing.files[file.number as usize].mode {
-                let path = target.staging.path(file.number);
+                let path = target.staging.path(file.place);
                 let mode = Mode::from_raw_mode(mode & !target.cache.umask());
                 rustix::fs::chmodat(cache, &path, mode, AtFlags::empty())
                     .map_err(|errno| target.error("set the mode of", &path, errno.into()))?;
@@ -341,7 +343,7 @@ impl Extractor {
         let files = chosen.iter().map(|file| {
             let listed = self.listing.files[file.number as usize];
             FileEntry {
-                number: file.number,
+                number: file.place,
                 path: self.listing.c_name(file.number),
                 mode: self.mode(*file, &targets),
                 plain_mode: file.mode,

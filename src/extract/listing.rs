@@ -38,11 +38,14 @@ pub(super) struct Listed {
     pub has_crlf_shebang: bool,
 }
 
-/// One file of the package: the number of the entry that has its contents, and its mode.
+/// One file of the package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Chosen {
+    /// Of the entry that has its contents.
     pub number: u32,
     pub mode: u32,
+    /// The number that it is written under: that of the entry, unless another is given to it.
+    pub place: u32,
 }
 
 impl Listing {
@@ -118,14 +121,16 @@ impl Listing {
             let name = self.name(number);
             let mode = self.files[number as usize].mode;
             match chosen.last_mut() {
-                Some(last) if self.name(last.number) == name => last.number = number,
+                Some(last) if self.name(last.number) == name => {
+                    (last.number, last.place) = (number, number);
+                }
                 // What is below a path comes right after it.
                 Some(last) if is_below(name, self.name(last.number)) => {
                     let path = String::from_utf8_lossy(self.name(last.number));
                     let why = format!("`{}` is a file and a directory", path.escape_debug());
                     return Err(damaged(&why));
                 }
-                _ => chosen.push(Chosen { number, mode }),
+                _ => chosen.push(Chosen { number, mode, place: number }),
             }
         }
         Ok(chosen)
@@ -309,7 +314,7 @@ mod tests {
         for mode in [0o755, 0o644, 0o600] {
             listing.add(b"p/a", mode, 0, 0, &Limits::DEFAULT).unwrap();
         }
-        assert_eq!(listing.choose().unwrap(), [Chosen { number: 2, mode: 0o777 }]);
+        assert_eq!(listing.choose().unwrap(), [Chosen { number: 2, mode: 0o777, place: 2 }]);
     }
 
     #[test]
