@@ -49,8 +49,8 @@ pub use engines::{
 };
 pub use filesystem::{Filesystem, keep_folders_apart, keeps_access_times};
 pub use host::{
-    Counts, Usage, current_umask, explain, probe_ring, schedule_in_batches, schedule_normally,
-    send_file, usage, wait_with_usage,
+    AllocationGroups, Counts, Usage, allocation_groups, current_umask, explain, probe_ring,
+    schedule_in_batches, schedule_normally, send_file, usage, wait_with_usage,
 };
 pub use place::{LinkMode, Placement, PlacementMode};
 pub use queue::{Failure, FileQueue};

@@ -3,7 +3,7 @@
 //! ```text
 //! <root>/CACHEDIR.TAG
 //! <root>/v2-u<umask>/packages/<2 hex>/<kind>-<hex>/{index,0,1,...,63,d1/64,...}
-//! <root>/v2-u<umask>/tmp/<random>/                 a package that is being written
+//! <root>/v2-u<umask>/tmp/<random>/                 a package that is being written, or will be
 //! ```
 //!
 //! Files are named by numbers: nothing from a tarball is ever a path here. The umask is part of the
@@ -19,6 +19,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::fs::{Access, Advice, AtFlags, CWD, FlockOperation, Mode, OFlags};
@@ -35,6 +36,7 @@ mod names;
 mod packages;
 mod prune;
 mod root;
+mod seat;
 mod verify;
 
 pub use index::{Facts, FileEntry, Index};
@@ -43,11 +45,14 @@ pub use prune::{Pruned, prune};
 pub use root::{Usage, clean, size};
 pub use verify::{Damage, Verified, verify};
 
+use seat::{Seat, Seats};
+
 /// The packages that were extracted under one umask.
 #[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
     umask: u32,
+    seats: Arc<Seats>,
     /// Held, where the filesystem has locks, for as long as the cache is used.
     _lock: Option<File>,
 }
@@ -59,6 +64,7 @@ pub struct Staging {
     name: String,
     /// The folders for files that are there.
     folders: HashSet<u32>,
+    seat: Seat,
 }
 
 impl Cache {
@@ -70,7 +76,8 @@ impl Cache {
         let wait = board.begin(Awaited::Lock(directory.clone()));
         let lock = root::share(&directory);
         drop(wait);
-        Ok(Self { directory, umask, _lock: lock })
+        let seats = Seats::of(&directory);
+        Ok(Self { directory, umask, seats, _lock: lock })
     }
 
     /// The directory that [`Base::Cache`] is opened on.
@@ -129,15 +136,17 @@ impl Cache {
 
     /// Makes an empty folder to write a package into.
     pub fn stage(&self, bases: &Bases) -> Result<Staging> {
-        let staging = Staging::new()?;
-        self.make_directory(bases, &staging.name)?;
+        let (name, seat) = (temporary_name()?, Seat::new(&self.seats));
+        let mut staging = Staging { name, folders: HashSet::new(), seat };
+        self.make_folder(bases, &mut staging.seat, &staging.name)?;
         Ok(staging)
     }
 
     /// The path of a file that is to be written, relative to [`Base::Cache`]; its folder is there.
     pub fn make_room(&self, bases: &Bases, staging: &mut Staging, number: u32) -> Result<String> {
         if let Some(folder) = names::folder_of(number).filter(|new| staging.folders.insert(*new)) {
-            self.make_directory(bases, &staging.folder_path(folder))?;
+            let path = staging.folder_path(folder);
+            self.make_folder(bases, &mut staging.seat, &path)?;
         }
         Ok(staging.path(number))
     }
@@ -171,9 +180,9 @@ impl Cache {
     pub fn take_out(&self, bases: &Bases, key: &CacheKey) -> Result<()> {
         let cache = bases.fd(Base::Cache);
         let path = package_path(key);
-        let aside = Staging::new()?;
-        match rustix::fs::renameat(cache, &path, cache, &aside.name) {
-            Ok(()) => self.discard(&aside),
+        let aside = temporary_name()?;
+        match rustix::fs::renameat(cache, &path, cache, &aside) {
+            Ok(()) => self.remove(&aside),
             Err(Errno::NOENT) => {}
             Err(errno) => {
                 return Err(Error::io("take out", self.directory.join(path), errno.into()));
@@ -182,10 +191,15 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes a folder that will not be published. What cannot be removed now is removed when the
-    /// cache is opened a day later, so that a failure here is not reported.
+    /// Removes a folder that will not be published.
     pub fn discard(&self, staging: &Staging) {
-        let _ = std::fs::remove_dir_all(self.directory.join(&staging.name));
+        self.remove(&staging.name);
+    }
+
+    /// What cannot be removed now is removed when the cache is opened a day later, so that a
+    /// failure here is not reported.
+    fn remove(&self, path: &str) {
+        let _ = std::fs::remove_dir_all(self.directory.join(path));
     }
 
     /// `Some` is the index of the package that is already there.
@@ -217,8 +231,8 @@ impl Cache {
         Err(Error::new(Code::Cache, message))
     }
 
-    fn make_directory(&self, bases: &Bases, path: &str) -> Result<()> {
-        rustix::fs::mkdirat(bases.fd(Base::Cache), path, Mode::RWXU)
+    fn make_folder(&self, bases: &Bases, seat: &mut Seat, path: &str) -> Result<()> {
+        seat.make_folder(bases.fd(Base::Cache), path)
             .map_err(|errno| Error::io("make directory", self.directory.join(path), errno.into()))
     }
 
@@ -248,9 +262,9 @@ impl Cache {
         if self.lookup(bases, key)?.is_some() {
             return Ok(());
         }
-        let aside = Staging::new()?;
-        match rustix::fs::renameat(cache, path, cache, &aside.name) {
-            Ok(()) => self.discard(&aside),
+        let aside = temporary_name()?;
+        match rustix::fs::renameat(cache, path, cache, &aside) {
+            Ok(()) => self.remove(&aside),
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(failed("move aside", path, errno)),
         }
@@ -259,10 +273,6 @@ impl Cache {
 }
 
 impl Staging {
-    fn new() -> Result<Self> {
-        Ok(Self { name: format!("tmp/{}", random_name()?), folders: HashSet::new() })
-    }
-
     /// The folder itself, relative to the cache's directory.
     pub fn folder(&self) -> &str {
         &self.name
@@ -282,6 +292,11 @@ impl Staging {
     pub fn index_path(&self) -> String {
         format!("{}/index", self.name)
     }
+}
+
+/// A new name for a folder that is gone when this run ends, relative to the cache's directory.
+fn temporary_name() -> Result<String> {
+    Ok(format!("tmp/{}", random_name()?))
 }
 
 fn package_path(key: &CacheKey) -> String {

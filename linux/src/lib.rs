@@ -35,6 +35,7 @@ mod surroundings;
 #[cfg(test)]
 mod testing;
 mod usage;
+mod xfs;
 
 pub use files::{FileOptions, FileRing};
 pub use network::{Ended, Network, Sleep, Stream};
@@ -48,3 +49,4 @@ pub use usage::{
     Usage, kernel_workers, schedule_in_batches, schedule_normally, thread_usage, usage,
     wait_with_usage,
 };
+pub use xfs::AllocationGroups;

@@ -1,15 +1,18 @@
 //! What the process asks of Linux: its own account, its scheduling, its umask, and io_uring.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, ExitStatus};
 
 use ringstall_linux::{Kind, Need, Refusal, Trial, Use};
 use rustix::fs::Mode;
 
+use super::filesystem::Filesystem;
 use super::refused::{Refused, RingFindings, RingPart, RingPartKind, RingPartRole};
 
-pub use ringstall_linux::{Counts, Usage, kernel_workers, schedule_in_batches, schedule_normally};
+pub use ringstall_linux::{
+    AllocationGroups, Counts, Usage, kernel_workers, schedule_in_batches, schedule_normally,
+};
 
 /// What the process has used so far; nothing where the kernel does not say.
 pub fn usage() -> Usage {
@@ -43,6 +46,13 @@ pub fn current_umask() -> u32 {
     let umask = rustix::process::umask(Mode::empty());
     rustix::process::umask(umask);
     umask.as_raw_mode()
+}
+
+/// The groups that the filesystem of a directory puts inodes in, where it is one that tells: an
+/// xfs.
+pub fn allocation_groups(directory: impl AsFd) -> Option<AllocationGroups> {
+    let is_xfs = Filesystem::of(&directory) == Filesystem::Xfs;
+    is_xfs.then(|| AllocationGroups::of(directory).ok()).flatten()
 }
 
 /// Makes a small ring and uses it once.

@@ -2,7 +2,7 @@
 //! and there is no io_uring.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
@@ -29,6 +29,24 @@ pub struct Counts {
     pub batches: u64,
     pub batch_max: u64,
     pub completions: u64,
+}
+
+/// The groups that a filesystem puts inodes in; none is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocationGroups {}
+
+impl AllocationGroups {
+    pub fn count(&self) -> u32 {
+        match *self {}
+    }
+
+    pub fn of_inode(&self, _inode: u64) -> u64 {
+        match *self {}
+    }
+}
+
+pub fn allocation_groups(_directory: impl AsFd) -> Option<AllocationGroups> {
+    None
 }
 
 impl std::ops::AddAssign for Counts {

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::outcome::Outcome;
 use crate::support::tree::Tree;
 use crate::support::{Package, Project, Registry};
 
@@ -136,7 +137,10 @@ struct Scene {
 impl Scene {
     /// What an installation on the machine's own filesystem looks like is what all look like.
     fn new() -> Self {
-        let project = several();
+        Self::of(several())
+    }
+
+    fn of(project: Project) -> Self {
         project.ci(&["--io", "threads"]).assert_quiet_success();
         let expected = project.installed();
         fs::remove_dir_all(project.path().join("node_modules")).unwrap();
@@ -163,7 +167,8 @@ impl Scene {
                     if round == 0 && cache.exists() {
                         fs::remove_dir_all(cache).unwrap();
                     }
-                    let outcome = self.install(&folder, cache, mode, engine);
+                    let outcome =
+                        self.install(&folder, cache, &["--link-mode", mode, "--io", engine]);
                     if placing == Refused {
                         outcome.assert_error("EIO");
                         continue;
@@ -188,17 +193,11 @@ impl Scene {
         }
     }
 
-    fn install(
-        &self,
-        folder: &Path,
-        cache: &Path,
-        mode: &str,
-        engine: &str,
-    ) -> crate::support::outcome::Outcome {
+    fn install(&self, folder: &Path, cache: &Path, options: &[&str]) -> Outcome {
         let (folder, cache) = (folder.to_str().unwrap(), cache.to_str().unwrap());
         let registry = self.project.registry_arguments();
         let mut arguments = vec!["ci", "-C", folder, "--cache", cache];
-        arguments.extend(["--link-mode", mode, "--io", engine]);
+        arguments.extend(options);
         arguments.extend(registry.iter().map(String::as_str));
         self.project.ringstall(&arguments)
     }
@@ -231,6 +230,12 @@ fn ext4_has_hard_links_and_copies() {
     check_image("ext4", WITHOUT_CLONES);
 }
 
+/// The folder of the only umask that a cache was used with.
+fn bucket(cache: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path());
+    entries.find(|path| path.is_dir()).unwrap()
+}
+
 /// So that workers do not wait for each other's part of the inode table.
 #[test]
 fn ext4_is_asked_to_keep_unpacked_packages_apart() {
@@ -242,9 +247,8 @@ fn ext4_is_asked_to_keep_unpacked_packages_apart() {
     }
     let (folder, cache) = (volume.join("project"), volume.join("cache"));
     scene.copy_project(&folder);
-    scene.install(&folder, &cache, "auto", "threads").assert_quiet_success();
-    let buckets = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
-    let bucket = buckets.into_iter().find(|path| path.is_dir()).unwrap();
+    scene.install(&folder, &cache, &[]).assert_quiet_success();
+    let bucket = bucket(&cache);
     let is_kept_apart = ["tmp", "packages"].map(|name| {
         let listed = Command::new("lsattr").arg("-d").arg(bucket.join(name)).output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
@@ -256,6 +260,36 @@ fn ext4_is_asked_to_keep_unpacked_packages_apart() {
 #[test]
 fn xfs_has_hard_links_clones_and_copies() {
     check_image("xfs", WITH_CLONES);
+}
+
+/// There folders are chosen by the allocation group that they have come to be in, and others put
+/// by for later: many workers with many files each.
+#[test]
+fn folders_that_are_put_by_on_xfs_are_used_or_removed() {
+    let registry = Registry::start();
+    let mut project = Project::new(&registry);
+    for number in 0..30 {
+        let package = Package::new(&format!("p{number}"), "1.0.0");
+        let package = (0..150).fold(package, |package, file| {
+            package.file(&format!("f{file}"), &format!("{file} of {number}"))
+        });
+        project = project.with(&registry.serve(package));
+    }
+    let scene = Scene::of(project.keeping(registry));
+    let volume = scene.volume("xfs");
+    let mut mounts = Mounts::default();
+    if let Err(why) = mounts.image("xfs", &volume) {
+        return leave_out("xfs", &why);
+    }
+    for (round, jobs) in ["2", "16"].into_iter().enumerate() {
+        let (folder, cache) = (volume.join("project"), volume.join(format!("cache{round}")));
+        scene.copy_project(&folder);
+        scene.install(&folder, &cache, &["--jobs", jobs]).assert_quiet_success();
+        let tree = Tree::read(&folder.join("node_modules"));
+        let differences = tree.differences(&scene.expected, ["installed", "expected"]);
+        assert_eq!(differences, [""; 0], "{jobs} workers");
+        assert_eq!(fs::read_dir(bucket(&cache).join("tmp")).unwrap().count(), 0, "{jobs} workers");
+    }
 }
 
 #[test]
@@ -295,13 +329,13 @@ fn an_overlay_installs_from_and_over_its_lower_layer() {
         }
         let (lower, cache) = (base.join("lower/project"), base.join("lower/cache"));
         scene.copy_project(&lower);
-        scene.install(&lower, &cache, "auto", engine).assert_quiet_success();
+        scene.install(&lower, &cache, &["--io", engine]).assert_quiet_success();
         if let Err(why) = mounts.overlay(&base, &volume) {
             return leave_out("overlay", &why);
         }
         for round in 0..2 {
             let folder = volume.join("project");
-            let outcome = scene.install(&folder, &volume.join("cache"), "auto", engine);
+            let outcome = scene.install(&folder, &volume.join("cache"), &["--io", engine]);
             outcome.assert_quiet_success();
             let tree = Tree::read(&folder.join("node_modules"));
             let differences = tree.differences(&scene.expected, ["installed", "expected"]);
