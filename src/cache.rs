@@ -138,7 +138,7 @@ impl Cache {
     pub fn stage(&self, bases: &Bases) -> Result<Staging> {
         let (name, seat) = (temporary_name()?, Seat::new(&self.seats));
         let mut staging = Staging { name, folders: HashSet::new(), seat };
-        self.make_folder(bases, &mut staging.seat, &staging.name)?;
+        staging.seat.make_folder(bases, &staging.name)?;
         Ok(staging)
     }
 
@@ -146,7 +146,7 @@ impl Cache {
     pub fn make_room(&self, bases: &Bases, staging: &mut Staging, number: u32) -> Result<String> {
         if let Some(folder) = names::folder_of(number).filter(|new| staging.folders.insert(*new)) {
             let path = staging.folder_path(folder);
-            self.make_folder(bases, &mut staging.seat, &path)?;
+            staging.seat.make_folder(bases, &path)?;
         }
         Ok(staging.path(number))
     }
@@ -229,11 +229,6 @@ impl Cache {
         let path = self.directory.join(path);
         let message = format!("failed to publish `{}`: others keep changing it", path.display());
         Err(Error::new(Code::Cache, message))
-    }
-
-    fn make_folder(&self, bases: &Bases, seat: &mut Seat, path: &str) -> Result<()> {
-        seat.make_folder(bases.fd(Base::Cache), path)
-            .map_err(|errno| Error::io("make directory", self.directory.join(path), errno.into()))
     }
 
     /// The folder of all packages whose digest starts with the same byte.

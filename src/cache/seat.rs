@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +15,8 @@ use rustix::fs::{AtFlags, Mode, mkdirat, renameat, statat};
 use rustix::io::Errno;
 
 use super::temporary_name;
-use crate::backend::{AllocationGroups, allocation_groups};
+use crate::backend::{AllocationGroups, Base, Bases, allocation_groups};
+use crate::error::{Error, Result};
 
 /// Who writes where. Folders that are laid by are removed with it.
 #[derive(Debug)]
@@ -59,6 +59,12 @@ impl Seats {
         })
     }
 
+    fn leave(&self, group: Option<u64>) {
+        if let Some(group) = group {
+            self.lock().leave(group);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,6 +80,16 @@ impl State {
 
     fn enter(&mut self, group: u64) {
         *self.writers.entry(group).or_default() += 1;
+    }
+
+    /// Enters a group that is good, or any where there is no choice left.
+    fn enter_good(&mut self, group: u64, groups: u32, has_no_choice: bool) -> bool {
+        let is_entered =
+            has_no_choice || self.spares.len() >= SPARES_MAX || self.is_best(group, groups);
+        if is_entered {
+            self.enter(group);
+        }
+        is_entered
     }
 
     fn leave(&mut self, group: u64) {
@@ -99,48 +115,45 @@ impl Seat {
         Self { seats: Arc::clone(seats), group: None }
     }
 
-    /// Makes a folder in the cache, and takes a seat there in place of that before.
-    pub fn make_folder(&mut self, cache: impl AsFd + Copy, path: &str) -> Result<(), Errno> {
-        let seats = Arc::clone(&self.seats);
-        let Some(groups) = &seats.groups else { return mkdirat(cache, path, Mode::RWXU) };
-        self.leave();
-        let spare = seats.lock().take_spare(groups.count());
+    /// Makes a folder, relative to the cache's directory, and takes a seat there in place of that
+    /// before.
+    pub fn make_folder(&mut self, bases: &Bases, path: &str) -> Result<()> {
+        let cache = bases.fd(Base::Cache);
+        let failed = |errno: Errno| {
+            Error::io("make directory", self.seats.directory.join(path), errno.into())
+        };
+        let Some(groups) = self.seats.groups else {
+            return mkdirat(cache, path, Mode::RWXU).map_err(failed);
+        };
+        self.seats.leave(self.group.take());
+        let spare = self.seats.lock().take_spare(groups.count());
         if let Some((group, spare)) = spare {
-            self.group = Some(group);
             if renameat(cache, &spare, cache, path).is_ok() {
+                self.group = Some(group);
                 return Ok(());
             }
             // Somebody has cleared it away.
-            self.leave();
+            self.seats.leave(Some(group));
         }
         for tries_left in (0..TRIES_MAX).rev() {
-            mkdirat(cache, path, Mode::RWXU)?;
-            let stat = statat(cache, path, AtFlags::SYMLINK_NOFOLLOW)?;
+            mkdirat(cache, path, Mode::RWXU).map_err(failed)?;
+            let stat = statat(cache, path, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
             let group = groups.of_inode(stat.st_ino);
-            let mut state = seats.lock();
-            let has_room = tries_left > 0 && state.spares.len() < SPARES_MAX;
-            let name = temporary_name().ok().filter(|_| has_room);
-            let name = name.filter(|_| !state.is_best(group, groups.count()));
-            let Some(name) = name.filter(|name| renameat(cache, path, cache, name).is_ok()) else {
-                state.enter(group);
+            if self.seats.lock().enter_good(group, groups.count(), tries_left == 0) {
                 self.group = Some(group);
                 break;
-            };
-            state.spares.push((group, name));
+            }
+            let spare = temporary_name()?;
+            renameat(cache, path, cache, &spare).map_err(failed)?;
+            self.seats.lock().spares.push((group, spare));
         }
         Ok(())
-    }
-
-    fn leave(&mut self) {
-        if let Some(group) = self.group.take() {
-            self.seats.lock().leave(group);
-        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.leave();
+        self.seats.leave(self.group.take());
     }
 }
 
