@@ -57,7 +57,7 @@ pub fn keeps_access_times(_directory: impl AsFd) -> bool {
 #[cfg(target_os = "linux")]
 pub fn keep_folders_apart(directory: impl AsFd) {
     use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
-    let flags = ioctl_getflags(&directory).unwrap_or(IFlags::TOPDIR);
+    let Ok(flags) = ioctl_getflags(&directory) else { return };
     if !flags.contains(IFlags::TOPDIR) {
         let _ = ioctl_setflags(&directory, flags | IFlags::TOPDIR);
     }
